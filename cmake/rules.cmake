@@ -2,10 +2,13 @@
 add_library(caravan_flags INTERFACE)
 target_include_directories(caravan_flags INTERFACE "${PROJECT_SOURCE_DIR}/src")
 target_compile_options(caravan_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion
-  -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough)
+  -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough
+  # Members that are left out get their defaults: that is what the defaults are for.
+  -Wno-missing-field-initializers)
 if(CARAVAN_WERROR)
   target_compile_options(caravan_flags INTERFACE -Werror)
 endif()
+# The rest has to come before any library is declared: all that is compiled here is instrumented, Asio too.
 if(CARAVAN_SANITIZE)
   add_compile_options(-fsanitize=${CARAVAN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -O1)
   add_link_options(-fsanitize=${CARAVAN_SANITIZE})
@@ -13,6 +16,10 @@ if(CARAVAN_SANITIZE)
     # Asio fences explicitly where its atomics already order; gcc warns that TSan does not model fences.
     add_compile_options(-Wno-tsan)
   endif()
+endif()
+option(CARAVAN_LIBFUZZER "Build the fuzz targets with libFuzzer (clang only)" OFF)
+if(CARAVAN_LIBFUZZER)
+  add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
 # caravan_library(FOLDER DEP...): src/FOLDER/*.cpp as caravan_FOLDER, src/FOLDER/*_test.cpp as test_FOLDER.
@@ -51,7 +58,6 @@ endfunction()
 # caravan_fuzz(NAME DEP...): tests/fuzz/NAME_fuzz.cpp against LLVMFuzzerTestOneInput. Everywhere it is also a test: a
 # fixed number of seeded mutations of the corpus in tests/fuzz/corpus/NAME. With clang and CARAVAN_LIBFUZZER=ON it
 # is a coverage-guided fuzzer instead.
-option(CARAVAN_LIBFUZZER "Build the fuzz targets with libFuzzer (clang only)" OFF)
 function(caravan_fuzz name)
   add_executable(fuzz_${name} ${name}_fuzz.cpp)
   target_link_libraries(fuzz_${name} PRIVATE caravan_flags ${ARGN})

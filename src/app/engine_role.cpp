@@ -1,0 +1,169 @@
+#include "app/engine_role.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "engine/llama_server.h"
+#include "engine/rpc_server.h"
+#include "link/tunnel.h"
+
+namespace caravan::app {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::chrono::seconds kRpcServerStart{15};
+constexpr std::chrono::milliseconds kStopGrace{1000};
+/// Most of what a worker gets is weights; the rest of loading (context, warm-up) is the last of the progress.
+constexpr double kWeightsPart = 0.9;
+
+struct NamedTunnel {
+  std::string device;
+  Bytes weights;
+  std::unique_ptr<link::Tunnel> tunnel;
+};
+
+}  // namespace
+
+struct EngineRole::Inner {
+  asio::any_io_executor executor;
+  engine::EngineFacts engine;
+  fs::path log;
+  cluster::Assignment assignment;
+  std::function<void()> changed;
+
+  cluster::Phase phase = cluster::Phase::starting;
+  std::optional<Error> error;
+  std::vector<NamedTunnel> tunnels;
+  std::unique_ptr<engine::RpcServer> rpc_server;
+  std::unique_ptr<engine::LlamaServer> llama_server;
+  std::optional<engine::HttpAddress> backend;
+
+  asio::awaitable<void> run_worker();
+  asio::awaitable<void> run_master();
+  Result<engine::MasterArguments> open_tunnels();
+  double progress() const;
+
+  void become(cluster::Phase next) {
+    phase = next;
+    changed();
+  }
+  void fail(Error failure) {
+    error = std::move(failure);
+    become(cluster::Phase::failed);
+  }
+};
+
+EngineRole::EngineRole(asio::any_io_executor executor, engine::EngineFacts engine, fs::path log,
+                       cluster::Assignment assignment, std::function<void()> changed)
+    : inner_(std::make_unique<Inner>(Inner{.executor = executor,
+                                           .engine = std::move(engine),
+                                           .log = std::move(log),
+                                           .assignment = std::move(assignment),
+                                           .changed = std::move(changed)})) {}
+
+EngineRole::~EngineRole() = default;
+
+asio::awaitable<void> EngineRole::run() {
+  if (inner_->assignment.role == cluster::Role::worker) co_await inner_->run_worker();
+  if (inner_->assignment.role == cluster::Role::master) co_await inner_->run_master();
+}
+
+asio::awaitable<void> EngineRole::Inner::run_worker() {
+  engine::RpcServerSpec spec{engine.files, engine.rpc_flags, assignment.rank, assignment.threads, log};
+  auto started = co_await engine::RpcServer::start(executor, std::move(spec), kRpcServerStart);
+  if (!started) co_return fail(started.error());
+  rpc_server = std::move(*started);
+  become(cluster::Phase::ready);
+  const engine::ExitReport report = co_await rpc_server->exited();
+  if (report.cause != engine::ExitCause::asked) fail(report.error);
+}
+
+Result<engine::MasterArguments> EngineRole::Inner::open_tunnels() {
+  engine::MasterArguments arguments;
+  arguments.model = assignment.model_path;
+  arguments.alias = assignment.model_name;
+  arguments.layers = assignment.layers;
+  arguments.context = assignment.context;
+  arguments.parallel = assignment.parallel;
+  arguments.threads = assignment.threads;
+  for (const cluster::WorkerEndpoint& worker : assignment.workers) {
+    auto tunnel = link::Tunnel::open(executor, worker.host, worker.port);
+    if (!tunnel) return with_context(tunnel.error(), "tunnel to " + worker.device);
+    arguments.workers.push_back({"127.0.0.1", (*tunnel)->local_port()});
+    tunnels.push_back({worker.device, worker.weights, std::move(*tunnel)});
+  }
+  return arguments;
+}
+
+asio::awaitable<void> EngineRole::Inner::run_master() {
+  const auto arguments = open_tunnels();
+  if (!arguments) co_return fail(arguments.error());
+  auto started =
+      engine::LlamaServer::start(executor, engine, *arguments, log, [this](engine::LoadStep) { changed(); });
+  if (!started) co_return fail(started.error());
+  llama_server = std::move(*started);
+  become(cluster::Phase::loading);
+  const auto address = co_await llama_server->ready();
+  if (!address) co_return fail(address.error());
+  backend = *address;
+  become(cluster::Phase::ready);
+  const engine::ExitReport report = co_await llama_server->exited();
+  backend.reset();
+  if (report.cause != engine::ExitCause::asked) fail(report.error);
+}
+
+asio::awaitable<void> EngineRole::stop() {
+  inner_->backend.reset();
+  if (inner_->llama_server) co_await inner_->llama_server->stop(kStopGrace);
+  if (inner_->rpc_server) co_await inner_->rpc_server->stop(kStopGrace);
+  inner_->tunnels.clear();
+}
+
+double EngineRole::Inner::progress() const {
+  if (phase == cluster::Phase::ready) return 1;
+  Bytes expected;
+  Bytes sent;
+  for (const NamedTunnel& entry : tunnels) {
+    expected += entry.weights;
+    sent += std::min(entry.tunnel->counters().sent, entry.weights);
+  }
+  if (expected.count == 0) return 0;
+  return kWeightsPart * static_cast<double>(sent.count) / static_cast<double>(expected.count);
+}
+
+void EngineRole::describe(cluster::NodeState& state) const {
+  const Inner& inner = *inner_;
+  state.order = inner.assignment.order;
+  state.role = inner.assignment.role;
+  state.phase = inner.phase;
+  state.error = inner.error;
+  state.progress = inner.progress();
+  state.engine_log = inner.log.string();
+  for (const NamedTunnel& entry : inner.tunnels) {
+    const link::TunnelCounters counters = entry.tunnel->counters();
+    state.traffic.push_back({entry.device, counters.sent, counters.received});
+  }
+  if (inner.rpc_server) {
+    state.rpc_port = inner.rpc_server->address().port;
+    state.engine_pids.push_back(inner.rpc_server->pid());
+  }
+  if (!inner.llama_server) return;
+  state.engine_pids.push_back(inner.llama_server->pid());
+  if (inner.phase != cluster::Phase::ready) return;
+  for (const engine::ObservedRank& rank : inner.llama_server->observed()) {
+    state.observed.push_back({rank.rank, rank.layers, rank.weights});
+  }
+}
+
+const engine::HttpAddress* EngineRole::backend() const {
+  return inner_->backend ? &*inner_->backend : nullptr;
+}
+
+const cluster::Assignment& EngineRole::assignment() const { return inner_->assignment; }
+
+}  // namespace caravan::app

@@ -1,0 +1,236 @@
+#include "cli/models.h"
+
+#include <iostream>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/interrupt.h"
+#include "cli/models_table.h"
+#include "cli/print.h"
+#include "model/pull.h"
+
+namespace caravan::cli {
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  caravan models list                     what there is, and what is here
+  caravan models pull smollm2-135m        download it; Ctrl-C, and the next pull goes on from there
+  caravan models path smollm2-135m        where it is, for scripts
+  caravan models verify smollm2-135m      hash it again
+  caravan models rm smollm2-135m          delete it
+
+Models are found in ~/.caravan/models (CARAVAN_HOME), ~/models, ~/.exo/models and the Hugging Face cache (HF_HOME).
+A catalogue of your own: CARAVAN_CATALOGUE=FILE.)";
+
+struct Arguments {
+  std::string name;
+  bool json = false;
+  bool yes = false;
+};
+
+void print_json(const Json& value) {
+  fmt::print("{}\n", dump_json(value));
+  std::fflush(stdout);
+}
+
+int report_error(const Error& error, bool json) {
+  if (!json) return print_error(error);
+  print_json({{"event", "error"}, {"error", to_json(error)}});
+  return exit_code_of(error.code);
+}
+
+/// Progress of a transfer as a redrawn line, or as lines of JSON.
+class TransferReport {
+ public:
+  TransferReport(std::string what, bool json) : what_(std::move(what)), json_(json) {}
+
+  model::TransferControl control() {
+    return {[this](const model::Progress& progress) { show(progress); },
+            [] { return InterruptFlag::is_set(); }};
+  }
+  void clear() { line_.clear(); }
+
+ private:
+  void show(const model::Progress& progress) {
+    if (!json_) return line_.update(progress_text(what_, progress));
+    print_json({{"event", "progress"},
+                {"phase", name_of(progress.phase)},
+                {"bytes", progress.done.count},
+                {"total", progress.total ? Json(progress.total->count) : Json()},
+                {"bytes_per_second", progress.bytes_per_second},
+                {"seconds_left", progress.remaining ? Json(progress.remaining->count()) : Json()},
+                {"note", progress.note}});
+  }
+
+  std::string what_;
+  bool json_;
+  ProgressLine line_;
+  InterruptFlag interrupt_;
+};
+
+std::string_view name_of(model::Trust trust) {
+  switch (trust) {
+    case model::Trust::catalogue:
+      return "catalogue";
+    case model::Trust::source:
+      return "source";
+    case model::Trust::nothing:
+      return "nothing";
+  }
+  return "";
+}
+
+std::string_view explain(model::Trust trust) {
+  switch (trust) {
+    case model::Trust::catalogue:
+      return "SHA-256 as in the catalogue";
+    case model::Trust::source:
+      return "SHA-256 as its server stated it";
+    case model::Trust::nothing:
+      return "not verified: nobody states a SHA-256 of it";
+  }
+  return "";
+}
+
+Json json_of(const model::PulledModel& pulled) {
+  return {{"event", "done"},
+          {"path", pulled.path.string()},
+          {"sha256", pulled.sha256},
+          {"checked_against", name_of(pulled.trust)},
+          {"was_there", pulled.was_there}};
+}
+
+int list(const Arguments& arguments) {
+  const auto catalogue = model::load_catalogue();
+  if (!catalogue) return report_error(catalogue.error(), arguments.json);
+  const model::ModelRoots roots = model::default_model_roots();
+  const ModelList models = make_model_list(*catalogue, stored_models(roots), roots);
+  if (arguments.json) {
+    print_json(json_of(models));
+  } else {
+    fmt::print("{}", table_of(models));
+  }
+  return 0;
+}
+
+int pull(const Arguments& arguments) {
+  const auto catalogue = model::load_catalogue();
+  if (!catalogue) return report_error(catalogue.error(), arguments.json);
+  const auto entry = find_entry(arguments.name, *catalogue);
+  if (!entry) return report_error(entry.error(), arguments.json);
+  TransferReport report("pull " + entry->name, arguments.json);
+  const auto pulled = pull_model(*entry, {}, report.control());
+  report.clear();
+  if (!pulled) return report_error(pulled.error(), arguments.json);
+  if (arguments.json) {
+    print_json(json_of(*pulled));
+    return 0;
+  }
+  fmt::print("{} {}: {} ({}, {})\n", entry->name, pulled->was_there ? "was there already" : "is ready",
+             printable(for_people(pulled->path)), format_bytes(entry->size), explain(pulled->trust));
+  if (!entry->note.empty()) fmt::print("  note: {}\n", printable(entry->note));
+  return 0;
+}
+
+Result<model::StoredModel> find(const std::string& name) {
+  const auto catalogue = model::load_catalogue();
+  if (!catalogue) return catalogue.error();
+  return find_model(name, *catalogue, model::default_model_roots());
+}
+
+int path(const Arguments& arguments) {
+  const auto model = find(arguments.name);
+  if (!model) return print_error(model.error());
+  fmt::print("{}\n", model->path.string());
+  return 0;
+}
+
+int verify(const Arguments& arguments) {
+  const auto catalogue = model::load_catalogue();
+  if (!catalogue) return report_error(catalogue.error(), arguments.json);
+  const auto model = find(arguments.name);
+  if (!model) return report_error(model.error(), arguments.json);
+  TransferReport report("verify " + model->path.filename().string(), arguments.json);
+  const auto verified = verify_model(*model, *catalogue, {}, report.control());
+  report.clear();
+  if (!verified) return report_error(verified.error(), arguments.json);
+  if (arguments.json) {
+    print_json(json_of(*verified));
+  } else {
+    fmt::print("{}: {}\n  {}\n", printable(for_people(model->path)), explain(verified->trust),
+               verified->sha256);
+  }
+  return 0;
+}
+
+/// Asks on the terminal; without one nobody can answer, and the answer is no.
+Result<void> confirm(const std::string& question) {
+  if (!is_terminal(stdin)) return Error{Code::invalid, question + " nobody is there to answer", "add --yes"};
+  fmt::print("{} [y/N] ", question);
+  std::fflush(stdout);
+  std::string answer;
+  std::getline(std::cin, answer);
+  if (answer == "y" || answer == "Y" || answer == "yes") return {};
+  return Error{Code::interrupted, "nothing was deleted", ""};
+}
+
+int rm(const Arguments& arguments) {
+  const auto catalogue = model::load_catalogue();
+  if (!catalogue) return print_error(catalogue.error());
+  const model::ModelRoots roots = model::default_model_roots();
+  const auto model = find_model(arguments.name, *catalogue, roots);
+  const model::CatalogueEntry* entry = catalogue->find(arguments.name);
+  if (!model && entry != nullptr && part_size(*entry, roots) > Bytes{}) {
+    const auto removed = remove_part(*entry, roots);
+    if (!removed) return print_error(removed.error());
+    fmt::print("deleted what was downloaded of {}\n", entry->name);
+    return 0;
+  }
+  if (!model) return print_error(model.error());
+  const std::string shown = printable(for_people(model->path));
+  if (model->own && !arguments.yes) {
+    const auto confirmed = confirm(fmt::format("Delete {} ({})?", shown, format_bytes(model->size)));
+    if (!confirmed) return print_error(confirmed.error());
+  }
+  if (const auto removed = remove_model(*model, roots); !removed) return print_error(removed.error());
+  fmt::print("deleted {}\n", shown);
+  return 0;
+}
+
+}  // namespace
+
+void add_models(CLI::App& root, const std::function<void(std::function<int()>)>& run) {
+  CLI::App* models = root.add_subcommand("models", "Models: list, download, find, verify, delete");
+  models->footer(kExamples);
+  models->require_subcommand(1);
+  const auto arguments = std::make_shared<Arguments>();
+  const auto add = [&](const char* name, const char* description, int (*command)(const Arguments&)) {
+    CLI::App* subcommand = models->add_subcommand(name, description);
+    subcommand->callback(
+        [run, arguments, command] { run([arguments, command] { return command(*arguments); }); });
+    return subcommand;
+  };
+  const auto takes_name = [&](CLI::App* subcommand, const char* what) {
+    subcommand->add_option("NAME", arguments->name, what)->required();
+  };
+  const auto takes_json = [&](CLI::App* subcommand, const char* what) {
+    subcommand->add_flag("--json", arguments->json, what);
+  };
+  takes_json(add("list", "Models that Caravan knows, and models on this device", list), "as JSON");
+  CLI::App* pulls = add("pull", "Downloads a model, or goes on with a download that was interrupted", pull);
+  takes_name(pulls, "a name that `caravan models list` shows");
+  takes_json(pulls, "progress and result as lines of JSON");
+  takes_name(add("path", "Prints where a model is", path), "a name, a file name or a path");
+  CLI::App* verifies = add("verify", "Hashes a model and compares with what is known about it", verify);
+  takes_name(verifies, "a name, a file name or a path");
+  takes_json(verifies, "progress and result as lines of JSON");
+  CLI::App* removes = add("rm", "Deletes a model that Caravan downloaded", rm);
+  takes_name(removes, "a name or a file name");
+  removes->add_flag("--yes,-y", arguments->yes, "does not ask");
+}
+
+}  // namespace caravan::cli

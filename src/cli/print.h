@@ -1,0 +1,45 @@
+// How commands speak to a person: errors with their cure, and one line of progress that is redrawn.
+#pragma once
+
+#include <cstdio>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "model/progress.h"
+
+namespace caravan::cli {
+
+/// Writes "error: cause" (without "error: " when it was interrupted) and "  hint: cure" to stderr; returns
+/// the exit code that belongs to the error.
+int print_error(const Error& error);
+
+/// Whether a person sees what is written there as it comes: a terminal that can redraw a line.
+bool is_terminal(std::FILE* file);
+
+/// A line that is redrawn in place on a terminal. Where `out` is none, a line is written at most every five
+/// seconds, so that logs stay short.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::FILE* out = stdout);
+  /// For tests: `columns` = 0 is no terminal.
+  ProgressLine(std::FILE* out, std::size_t columns, std::function<TimePoint()> now);
+  void update(const std::string& text);
+  /// Takes the line away (on a terminal), so that something else can be printed.
+  void clear();
+
+ private:
+  std::FILE* out_;
+  std::size_t columns_;
+  std::function<TimePoint()> now_;
+  bool shown_ = false;
+  std::optional<TimePoint> last_;
+};
+
+/// "pull smollm2-135m  45.1 MiB of 93.8 MiB  48%  12.3 MiB/s  4 s left": `what`, then how far it is.
+std::string progress_text(std::string_view what, const model::Progress& progress);
+
+}  // namespace caravan::cli

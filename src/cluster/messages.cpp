@@ -1,0 +1,208 @@
+#include "cluster/messages.h"
+
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace caravan::cluster {
+namespace {
+
+constexpr int kMaxRanks = 64;
+constexpr int kMaxLayers = 10000;
+
+constexpr std::array<std::pair<Role, std::string_view>, 3> kRoles{
+    {{Role::idle, "idle"}, {Role::worker, "worker"}, {Role::master, "master"}}};
+constexpr std::array<std::pair<Phase, std::string_view>, 6> kPhases{{{Phase::idle, "idle"},
+                                                                     {Phase::starting, "starting"},
+                                                                     {Phase::loading, "loading"},
+                                                                     {Phase::ready, "ready"},
+                                                                     {Phase::stopping, "stopping"},
+                                                                     {Phase::failed, "failed"}}};
+
+template <typename Table, typename Key>
+std::string_view name_in(const Table& table, Key key) {
+  for (const auto& [value, name] : table) {
+    if (value == key) return name;
+  }
+  return "";
+}
+
+/// Reads a name of `table`; an unknown one is an error of `fields`.
+template <typename Table>
+auto read_name(Fields& fields, const char* field, const Table& table) {
+  const std::string text = fields.text(field);
+  for (const auto& [value, name] : table) {
+    if (name == text) return value;
+  }
+  fields.fail(field, "has an unknown value");
+  return table.front().first;
+}
+
+std::vector<int> read_counts(Fields& fields, const char* field) {
+  std::vector<int> counts;
+  for (const Json& item : fields.list_or_none(field)) {
+    const bool usable = item.is_number_unsigned() && item.get<std::uint64_t>() <= kMaxLayers;
+    if (!usable || counts.size() >= kMaxLayers) {
+      fields.fail(field, "must be a list of small whole numbers");
+      return {};
+    }
+    counts.push_back(item.get<int>());
+  }
+  return counts;
+}
+
+WorkerEndpoint read_endpoint(Fields& parent, const Json& value) {
+  Fields fields(value, "workers[]");
+  WorkerEndpoint worker{fields.text("device"), fields.small("rank"), fields.text("host"),
+                        fields.small("port"), Bytes{fields.whole_or("weights", 0)}};
+  if (worker.port < 1 || worker.port > 65535) fields.fail("port", "must be from 1 to 65535");
+  if (!fields.ok()) parent.fail(fields.error());
+  return worker;
+}
+
+/// What the fields of a master's assignment must have in common.
+void check_master(Fields& fields, const Assignment& assignment) {
+  if (assignment.model_path.empty()) fields.fail("model_path", "is missing");
+  if (assignment.context < 1) fields.fail("context", "must be at least 1");
+  if (assignment.parallel < 1) fields.fail("parallel", "must be at least 1");
+  if (assignment.workers.size() > kMaxRanks) fields.fail("workers", "must be at most 64");
+  if (assignment.layers.size() != assignment.workers.size() + 1) {
+    fields.fail("layers", "must have one count for the master and one for each worker");
+  }
+  for (std::size_t i = 0; i < assignment.workers.size(); ++i) {
+    if (assignment.workers[i].rank != static_cast<int>(i) + 1)
+      fields.fail("workers", "must be in order of rank");
+  }
+}
+
+Json to_json(Order order) { return {{"epoch", order.epoch}, {"generation", order.generation}}; }
+
+Order read_order(Fields& fields) { return Order{fields.whole("epoch"), fields.whole("generation")}; }
+
+}  // namespace
+
+std::string_view name_of(Role role) { return name_in(kRoles, role); }
+std::string_view name_of(Phase phase) { return name_in(kPhases, phase); }
+
+Json to_json(const Assignment& assignment) {
+  Json value = to_json(assignment.order);
+  value["version"] = kMessageVersion;
+  value["role"] = name_of(assignment.role);
+  value["rank"] = assignment.rank;
+  value["threads"] = assignment.threads;
+  if (assignment.role != Role::master) return value;
+  value["model_path"] = assignment.model_path;
+  value["model_name"] = assignment.model_name;
+  value["context"] = assignment.context;
+  value["parallel"] = assignment.parallel;
+  value["layers"] = assignment.layers;
+  value["workers"] = Json::array();
+  for (const WorkerEndpoint& worker : assignment.workers) {
+    value["workers"].push_back({{"device", worker.device},
+                                {"rank", worker.rank},
+                                {"host", worker.host},
+                                {"port", worker.port},
+                                {"weights", worker.weights.count}});
+  }
+  return value;
+}
+
+Result<Assignment> assignment_from_json(const Json& value) {
+  Fields fields(value, "assignment");
+  const int version = fields.small("version");
+  if (fields.ok() && version != kMessageVersion) {
+    return Error{
+        Code::incompatible,
+        fmt::format("assignment of version {}, this node speaks version {}", version, kMessageVersion),
+        "run the same Caravan on every device"};
+  }
+  Assignment assignment;
+  assignment.order = read_order(fields);
+  assignment.role = read_name(fields, "role", kRoles);
+  assignment.rank = fields.small("rank");
+  assignment.threads = fields.small("threads");
+  if (assignment.threads < 1 || assignment.threads > 1024) fields.fail("threads", "must be from 1 to 1024");
+  if (assignment.role == Role::worker && (assignment.rank < 1 || assignment.rank > kMaxRanks)) {
+    fields.fail("rank", "must be from 1 to 64 for a worker");
+  }
+  if (assignment.role == Role::master) {
+    assignment.model_path = fields.text("model_path");
+    assignment.model_name = fields.text("model_name");
+    assignment.context = fields.small("context");
+    assignment.parallel = fields.small("parallel");
+    assignment.layers = read_counts(fields, "layers");
+    for (const Json& worker : fields.list("workers"))
+      assignment.workers.push_back(read_endpoint(fields, worker));
+    check_master(fields, assignment);
+  }
+  if (!fields.ok()) return fields.error();
+  return assignment;
+}
+
+Json to_json(const NodeState& state) {
+  Json value = to_json(state.order);
+  value["version"] = kMessageVersion;
+  value["device"] = state.device;
+  value["pid"] = state.pid;
+  value["memory"] = state.memory.count;
+  value["cores"] = state.cores;
+  value["api"] = state.api;
+  value["engine_build"] = state.engine_build;
+  value["role"] = name_of(state.role);
+  value["phase"] = name_of(state.phase);
+  value["progress"] = state.progress;
+  value["rpc_port"] = state.rpc_port;
+  value["engine_pids"] = state.engine_pids;
+  value["engine_log"] = state.engine_log;
+  value["traffic"] = Json::array();
+  for (const Traffic& traffic : state.traffic) {
+    value["traffic"].push_back(
+        {{"device", traffic.device}, {"sent", traffic.sent.count}, {"received", traffic.received.count}});
+  }
+  value["observed"] = Json::array();
+  for (const ObservedLayers& observed : state.observed) {
+    value["observed"].push_back(
+        {{"rank", observed.rank}, {"layers", observed.layers}, {"weights", observed.weights.count}});
+  }
+  if (state.error) value["error"] = caravan::to_json(*state.error);
+  return value;
+}
+
+Result<NodeState> node_state_from_json(const Json& value) {
+  Fields fields(value, "state");
+  NodeState state;
+  state.device = fields.text("device");
+  state.pid = fields.small("pid");
+  state.memory = Bytes{fields.whole("memory")};
+  state.cores = fields.small("cores");
+  state.api = fields.text_or("api", "");
+  state.engine_build = fields.text_or("engine_build", "");
+  state.order = read_order(fields);
+  state.role = read_name(fields, "role", kRoles);
+  state.phase = read_name(fields, "phase", kPhases);
+  state.progress = fields.number_or("progress", 0);
+  state.rpc_port = fields.small_or("rpc_port", 0);
+  state.engine_log = fields.text_or("engine_log", "");
+  for (const Json& pid : fields.list_or_none("engine_pids")) {
+    if (!pid.is_number_integer()) fields.fail("engine_pids", "must be whole numbers");
+    if (fields.ok()) state.engine_pids.push_back(pid.get<int>());
+  }
+  for (const Json& item : fields.list_or_none("traffic")) {
+    Fields traffic(item, "traffic[]");
+    state.traffic.push_back(
+        {traffic.text("device"), Bytes{traffic.whole("sent")}, Bytes{traffic.whole("received")}});
+    if (!traffic.ok()) fields.fail(traffic.error());
+  }
+  for (const Json& item : fields.list_or_none("observed")) {
+    Fields observed(item, "observed[]");
+    state.observed.push_back(
+        {observed.small("rank"), read_counts(observed, "layers"), Bytes{observed.whole_or("weights", 0)}});
+    if (!observed.ok()) fields.fail(observed.error());
+  }
+  if (const Json* error = fields.object_or_none("error")) state.error = error_from_json(*error);
+  if (!fields.ok()) return fields.error();
+  return state;
+}
+
+}  // namespace caravan::cluster

@@ -1,0 +1,86 @@
+#include "cluster/messages.h"
+
+#include <gtest/gtest.h>
+
+namespace caravan::cluster {
+namespace {
+
+/// Golden bytes of version 1: what another build of Caravan sends. They never change.
+constexpr const char* kMasterV1 =
+    R"({"context":2048,"epoch":3,"generation":4,"layers":[12,9,9],"model_name":"smollm2-135m","model_path":"/m.gguf",)"
+    R"("parallel":1,"rank":0,"role":"master","threads":2,"version":1,"workers":[)"
+    R"({"device":"phone-2","host":"127.0.0.1","port":50052,"rank":1,"weights":22000000},)"
+    R"({"device":"phone-3","host":"127.0.0.1","port":50053,"rank":2,"weights":22000000}]})";
+constexpr const char* kWorkerV1 =
+    R"({"epoch":3,"generation":4,"rank":2,"role":"worker","threads":1,"version":1})";
+constexpr const char* kStateV1 =
+    R"({"api":"http://127.0.0.1:8080","cores":8,"device":"phone-1","engine_build":"de3ff81","engine_log":"/l",)"
+    R"("engine_pids":[12],"epoch":3,"error":{"code":"disconnected","hint":"h","message":"m"},"generation":4,)"
+    R"("memory":1000,"observed":[{"layers":[0,1],"rank":0,"weights":5}],"phase":"failed","pid":7,"progress":0.5,)"
+    R"("role":"master","rpc_port":0,"traffic":[{"device":"phone-2","received":2,"sent":1}],"version":1})";
+
+Result<Assignment> assignment_of(const std::string& text) { return assignment_from_json(Json::parse(text)); }
+
+/// kMasterV1 with one field replaced.
+std::string master_with(const char* field, const Json& value) {
+  Json json = Json::parse(kMasterV1);
+  json[field] = value;
+  return json.dump();
+}
+
+TEST(Messages, GoldenBytesGoThereAndBack) {
+  for (const char* golden : {kMasterV1, kWorkerV1}) {
+    const auto assignment = assignment_of(golden);
+    ASSERT_TRUE(assignment.ok()) << assignment.error().message;
+    EXPECT_EQ(dump_json(to_json(*assignment)), golden);
+  }
+  const auto state = node_state_from_json(Json::parse(kStateV1));
+  ASSERT_TRUE(state.ok()) << state.error().message;
+  EXPECT_EQ(dump_json(to_json(*state)), kStateV1);
+}
+
+TEST(Messages, UnknownFieldsAreIgnored) {
+  EXPECT_TRUE(assignment_of(master_with("something_new", {1, 2})).ok());
+}
+
+TEST(Messages, AnotherVersionIsIncompatible) {
+  const auto assignment = assignment_of(master_with("version", 2));
+  ASSERT_FALSE(assignment.ok());
+  EXPECT_EQ(assignment.error().code, Code::incompatible);
+  EXPECT_FALSE(assignment.error().hint.empty());
+}
+
+TEST(Messages, WrongFieldsAreNamed) {
+  const std::vector<std::pair<const char*, Json>> wrong{
+      {"role", "boss"},    {"rank", -1},
+      {"threads", 0},      {"threads", 100000},
+      {"context", 0},      {"parallel", 0},
+      {"layers", {1}},     {"layers", {1, 2, "x"}},
+      {"workers", 5},      {"model_path", ""},
+      {"model_path", 7},   {"epoch", "many"},
+      {"generation", 1.5}, {"workers", {{{"device", "x"}}}}};
+  for (const auto& [field, value] : wrong) {
+    const auto assignment = assignment_of(master_with(field, value));
+    ASSERT_FALSE(assignment.ok()) << field << " " << value;
+    EXPECT_EQ(assignment.error().code, Code::invalid);
+  }
+}
+
+TEST(Messages, WorkersMustBeInOrderOfRankAndHavePorts) {
+  Json json = Json::parse(kMasterV1);
+  std::swap(json["workers"][0], json["workers"][1]);
+  EXPECT_FALSE(assignment_from_json(json).ok());
+  json = Json::parse(kMasterV1);
+  json["workers"][0]["port"] = 0;
+  EXPECT_FALSE(assignment_from_json(json).ok());
+  json["workers"][0]["port"] = 65536;
+  EXPECT_FALSE(assignment_from_json(json).ok());
+}
+
+TEST(Order, EpochComesBeforeGeneration) {
+  EXPECT_LT((Order{1, 9}), (Order{2, 1}));
+  EXPECT_LT((Order{2, 1}), (Order{2, 2}));
+}
+
+}  // namespace
+}  // namespace caravan::cluster

@@ -1,0 +1,46 @@
+// Lets coroutines of one event loop wait until something has changed.
+#pragma once
+
+#include <cstdint>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace caravan::engine {
+
+namespace asio = boost::asio;
+
+/// A counter that can be awaited. No change is missed: a waiter says which one it has seen. Not for several threads.
+class Change {
+ public:
+  explicit Change(asio::any_io_executor executor)
+      : timer_(std::move(executor), asio::steady_timer::time_point::max()) {}
+
+  std::uint64_t count() const { return count_; }
+  asio::any_io_executor executor() { return timer_.get_executor(); }
+
+  void notify() {
+    ++count_;
+    timer_.cancel();
+  }
+
+  /// Completes when count() is past `seen`, or when the waiting coroutine is cancelled. The owner keeps this alive.
+  asio::awaitable<void> past(std::uint64_t seen) {
+    while (count_ <= seen) {
+      // The timer never expires: notify() cancels it, and so does cancellation of the coroutine.
+      co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+      const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
+      if (state.cancelled() != asio::cancellation_type::none) co_return;
+    }
+  }
+
+ private:
+  std::uint64_t count_ = 0;
+  asio::steady_timer timer_;
+};
+
+}  // namespace caravan::engine

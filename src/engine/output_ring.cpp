@@ -1,0 +1,44 @@
+#include "engine/output_ring.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+
+namespace caravan::engine {
+
+void OutputRing::add(std::string_view line) {
+  if (first_.size() < kFirstLines) {
+    first_.emplace_back(line);
+    return;
+  }
+  last_.emplace_back(line);
+  if (last_.size() <= kLastLines) return;
+  last_.pop_front();
+  ++left_out_;
+}
+
+void OutputRing::add_trouble(const Trouble& trouble) {
+  if (troubles_.size() < kTroubles) troubles_.push_back(trouble);
+}
+
+std::vector<std::string> OutputRing::last(std::size_t count) const {
+  std::vector<std::string> lines;
+  lines.insert(lines.end(), first_.begin(), first_.end());
+  lines.insert(lines.end(), last_.begin(), last_.end());
+  lines.erase(std::remove_if(lines.begin(), lines.end(), [](const std::string& line) { return trim(line).empty(); }),
+              lines.end());
+  if (lines.size() > count) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(count));
+  return lines;
+}
+
+std::string OutputRing::summary() const {
+  std::string text;
+  for (const std::string& line : first_) text += line + "\n";
+  if (left_out_ > 0) text += fmt::format("... {} lines left out ...\n", left_out_);
+  for (const std::string& line : last_) text += line + "\n";
+  return text;
+}
+
+}  // namespace caravan::engine

@@ -1,0 +1,76 @@
+// The OpenAI-compatible API in front of one replica's llama-server.
+//
+// GET /health, GET /v1/models, GET /v1/models/{id}, POST /v1/chat/completions, POST /v1/completions. Requests are
+// checked at the edge and passed on unchanged, byte for byte: the order of the fields of a JSON schema is the order in
+// which the model has to write them. Replies are passed back as they come.
+// - `model`: a replica serves one model, so every name is accepted, also none (clients have names built in). The reply
+//   names the model that answered: llama-server's --alias, which is to be the name shown here.
+// - Errors are always {"error":{"message","type","param","code"}}, whoever made them. A stream that breaks after its
+//   first event ends with one `data: {"error":...}` and without `[DONE]`.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include <boost/asio/awaitable.hpp>
+
+#include "base/units.h"
+#include "engine/http_client.h"
+#include "gateway/http_server.h"
+#include "gateway/openai_request.h"
+
+namespace caravan::gateway {
+
+/// What the gateway needs to know of the replica at the moment of a request.
+struct ReplicaView {
+  enum class Phase { none, starting, loading, ready, failed };
+  Phase phase = Phase::none;
+  double progress = 0;  ///< of loading, 0 to 1
+  std::string message;  ///< why it is not ready: one line of cause ...
+  std::string hint;     ///< ... and one of cure
+  engine::HttpAddress backend;
+  std::string model;         ///< the name that clients see
+  std::int64_t created = 0;  ///< seconds since 1970
+};
+
+class OpenAiApi {
+ public:
+  struct Options {
+    /// Listening on loopback: refuse what a web page of another site sends (a foreign Host or Origin header).
+    bool local_only = true;
+    std::chrono::milliseconds connect_time{10'000};
+    /// Between two pieces of a stream, and before its first: a long prompt on slow phones takes minutes.
+    std::chrono::milliseconds silence_time{600'000};
+    /// For a whole request; a reply that is not streamed is silent until it is complete.
+    std::chrono::milliseconds total_time{3'600'000};
+    std::size_t reply_bytes = std::size_t{32} << 20U;  ///< of a reply that is not streamed
+  };
+
+  /// `replica` is asked once a request and must not block.
+  OpenAiApi(std::function<ReplicaView()> replica, Options options);
+
+  /// A Handler for HttpServer. This must outlive the server's handlers. Never throws but for cancellation.
+  asio::awaitable<void> handle(Request request, Responder& responder);
+
+  /// Requests that llama-server is working on now.
+  std::size_t in_flight() const { return in_flight_; }
+
+ private:
+  asio::awaitable<void> inform(const Request& request, Responder& responder);
+  asio::awaitable<void> generate(Request request, Responder& responder);
+  asio::awaitable<void> forward(GenerationRequest kind, std::string body, engine::HttpAddress backend,
+                                Responder& responder);
+  asio::awaitable<void> pass_on_whole(engine::HttpExchange& exchange, engine::HttpReplyHead head, TimePoint end,
+                                      Responder& responder);
+  asio::awaitable<void> pass_on_events(engine::HttpExchange& exchange, std::string content_type, TimePoint end,
+                                       Responder& responder);
+
+  std::function<ReplicaView()> replica_;
+  Options options_;
+  std::size_t in_flight_ = 0;
+};
+
+}  // namespace caravan::gateway

@@ -1,0 +1,27 @@
+// Errors in the form that clients of OpenAI's API read. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace caravan::gateway {
+
+struct ApiError {
+  unsigned status = 500;
+  std::string message;
+  std::string param;  ///< the field of the request that is wrong, or ""
+  std::string code;   ///< for programs, e.g. "model_loading", or ""
+};
+
+/// {"error":{"message","type","param","code"}}; the type follows from the status, an empty param or code is null.
+std::string error_body(const ApiError& error);
+
+/// `error` as a status and one line: the message, then the hint.
+ApiError api_error(const Error& error);
+
+/// A reply of llama-server with `status` 400 or above, in OpenAI's form whatever its body is.
+std::string normalized_error_body(unsigned status, std::string_view upstream_body);
+
+}  // namespace caravan::gateway

@@ -1,0 +1,22 @@
+// Checks requests for completions at the edge: what reaches llama-server has the right shape. Pure.
+#pragma once
+
+#include <string_view>
+#include <variant>
+
+#include "gateway/openai_error.h"
+
+namespace caravan::gateway {
+
+enum class Endpoint { chat, completion };
+
+struct GenerationRequest {
+  Endpoint endpoint = Endpoint::chat;
+  bool stream = false;
+};
+
+/// A wrong body is a 400 whose `param` names the field. Fields that are not known here are left to llama-server; null
+/// counts as absent. Reads `body` once and makes no tree of it.
+std::variant<GenerationRequest, ApiError> check_generation_request(Endpoint endpoint, std::string_view body);
+
+}  // namespace caravan::gateway
