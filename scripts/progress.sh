@@ -80,8 +80,8 @@ quote_failure() {
   local first
   first=$(grep -n -m 1 '^FAILED: ' "$1" | cut -d : -f 1 || true)
   if [[ -n $first ]]; then
-    tail -n +"$first" "$1" | grep -v '^\[[0-9]*/[0-9]*\]' | sed -n '1p;3,60p' | cut -c 1-400 | quote_lines
+    tail -n +"$first" "$1" | sed -n '1p;3,60p' # the second is the whole command line
   else
-    tail -n 15 "$1" | cut -c 1-400 | quote_lines
-  fi
+    tail -n 30 "$1"
+  fi | grep -v '^\[[0-9]*/[0-9]*\]' | cut -c 1-400 | quote_lines
 }

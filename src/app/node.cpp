@@ -23,6 +23,17 @@ namespace caravan::app {
 namespace asio = boost::asio;
 using namespace asio::experimental::awaitable_operators;
 
+namespace {
+
+void remove_state(const NodeOptions& options) {
+  if (!options.ephemeral) return;
+  std::error_code ignored;  // what cannot be removed now is the system's temporary folder's business
+  fs::remove_all(options.state_folder, ignored);
+  fs::remove(options.state_folder.parent_path(), ignored);  // the last of several nodes finds it empty
+}
+
+}  // namespace
+
 struct Node::Inner {
   Inner(asio::any_io_executor loop, NodeOptions chosen, engine::EngineFacts facts)
       : executor(loop), options(std::move(chosen)), engine(std::move(facts)), change(loop) {}
@@ -32,7 +43,6 @@ struct Node::Inner {
   gateway::ReplicaView replica() const;
   Result<void> assign(cluster::Assignment assignment);
   asio::awaitable<void> follow();
-  void remove_folder() const;
 
   asio::any_io_executor executor;
   NodeOptions options;
@@ -86,6 +96,7 @@ cluster::NodeState Node::Inner::state() const {
   state.api = "http://" + engine::to_string(api_server->address());
   state.engine_build = engine.source_id;
   if (role) role->describe(state);
+  if (state.error) state.error = with_context(*state.error, options.device);
   if (role_stopping) state.phase = cluster::Phase::stopping;
   if (!role && wanted) state.order = wanted->order;
   return state;
@@ -162,24 +173,20 @@ asio::awaitable<void> Node::Inner::follow() {
   if (role) co_await role->stop();
 }
 
-void Node::Inner::remove_folder() const {
-  if (!options.ephemeral) return;
-  std::error_code ignored;  // what cannot be removed now is the system's temporary folder's business
-  fs::remove_all(options.state_folder, ignored);
-  fs::remove(options.state_folder.parent_path(), ignored);  // the last of several nodes finds it empty
-}
-
 asio::awaitable<Result<std::unique_ptr<Node>>> Node::start(asio::any_io_executor executor,
                                                            NodeOptions options) {
   if (auto made = make_private_folder(options.state_folder); !made) co_return made.error();
   asio::thread_pool background(1);
-  auto facts = co_await engine::find_engine(executor, background.get_executor(),
-                                            engine::engine_places(options.engine));
-  auto inner = facts ? std::make_shared<Inner>(executor, std::move(options), std::move(*facts)) : nullptr;
-  if (!facts) co_return facts.error();
+  engine::EnginePlaces places = engine::engine_places(options.engine);
+  auto facts = co_await engine::find_engine(executor, background.get_executor(), std::move(places));
+  if (!facts) {
+    remove_state(options);
+    co_return facts.error();
+  }
+  auto inner = std::make_shared<Inner>(executor, options, std::move(*facts));
   if (auto listening = inner->listen(); !listening) {
     inner->control_server.reset();
-    inner->remove_folder();
+    remove_state(options);
     co_return listening.error();
   }
   co_return std::unique_ptr<Node>(new Node(std::move(inner)));
@@ -195,7 +202,7 @@ asio::awaitable<void> Node::run() {
   co_await inner->api_server->stop();
   co_await inner->control_server->stop();
   inner->control_server.reset();
-  inner->remove_folder();
+  remove_state(inner->options);
 }
 
 void Node::stop() {

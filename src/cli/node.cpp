@@ -9,11 +9,9 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
@@ -25,7 +23,6 @@
 namespace caravan::cli {
 
 namespace asio = boost::asio;
-using namespace asio::experimental::awaitable_operators;
 
 namespace {
 
@@ -60,27 +57,38 @@ Result<app::NodeOptions> options_from(const Arguments& arguments) {
   return options;
 }
 
-/// Completes when a signal asks to end.
-asio::awaitable<void> asked_to_end() {
+/// The wish to end, which may come before there is a node to end.
+struct Ending {
+  std::shared_ptr<app::Node> node;
+  bool asked = false;
+
+  void ask() {
+    asked = true;
+    if (node) node->stop();
+  }
+};
+
+/// Holds on to the signals to the end: a second one, which comes when the starter's death is both seen and
+/// signalled, must not kill the node while it cleans up.
+asio::awaitable<void> obey_signals(std::shared_ptr<Ending> ending) {
   asio::signal_set signals(co_await asio::this_coro::executor, SIGINT, SIGTERM, SIGHUP);
-  co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
+  for (;;) {
+    auto [failure, signal] = co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
+    if (failure) co_return;
+    ending->ask();
+  }
 }
 
-/// Completes when whoever started us is gone, however it went: its end of the pipe closes. Never without a
-/// lifeline.
-asio::awaitable<void> starter_gone(bool has_lifeline) {
-  const auto executor = co_await asio::this_coro::executor;
-  if (!has_lifeline) {
-    asio::steady_timer never(executor, asio::steady_timer::time_point::max());
-    co_await never.async_wait(asio::as_tuple(asio::use_awaitable));
-    co_return;
-  }
-  asio::posix::stream_descriptor lifeline(executor, kLifelineDescriptor);
+/// Whoever started the node is gone, however it went, when its end of the pipe closes.
+asio::awaitable<void> obey_lifeline(std::shared_ptr<Ending> ending) {
+  asio::posix::stream_descriptor lifeline(co_await asio::this_coro::executor, kLifelineDescriptor);
   std::array<char, 16> ignored{};
   for (;;) {
     auto [failure, got] =
         co_await lifeline.async_read_some(asio::buffer(ignored), asio::as_tuple(asio::use_awaitable));
-    if (failure) co_return;
+    if (!failure) continue;
+    ending->ask();
+    co_return;
   }
 }
 
@@ -92,26 +100,25 @@ void announce(const Arguments& arguments, const Json& event, const std::string& 
 
 asio::awaitable<void> run_node(const Arguments& arguments, app::NodeOptions options, int& exit_code) {
   const auto executor = co_await asio::this_coro::executor;
-  auto node = co_await app::Node::start(executor, std::move(options));
-  if (!node) {
-    exit_code = exit_code_of(node.error().code);
+  const auto ending = std::make_shared<Ending>();
+  asio::co_spawn(executor, obey_signals(ending), asio::detached);
+  if (arguments.lifeline) asio::co_spawn(executor, obey_lifeline(ending), asio::detached);
+  auto started = co_await app::Node::start(executor, std::move(options));
+  if (!started) {
+    exit_code = exit_code_of(started.error().code);
     if (arguments.announce) {
-      announce(arguments, {{"event", "failed"}, {"error", to_json(node.error())}}, "");
+      announce(arguments, {{"event", "failed"}, {"error", to_json(started.error())}}, "");
     } else {
-      print_error(node.error());
+      print_error(started.error());
     }
     co_return;
   }
-  announce(arguments, {{"event", "ready"}, {"device", arguments.device}, {"api", (*node)->api_url()}},
-           fmt::format("{} is up: {}  (Ctrl-C ends it)", arguments.device, (*node)->api_url()));
-  asio::co_spawn(
-      executor,
-      [](app::Node& running, bool has_lifeline) -> asio::awaitable<void> {
-        co_await (asked_to_end() || starter_gone(has_lifeline));
-        running.stop();
-      }(**node, arguments.lifeline),
-      asio::detached);
-  co_await (*node)->run();
+  const std::shared_ptr<app::Node> node = std::move(*started);
+  ending->node = node;
+  if (ending->asked) node->stop();
+  announce(arguments, {{"event", "ready"}, {"device", arguments.device}, {"api", node->api_url()}},
+           fmt::format("{} is up: {}  (Ctrl-C ends it)", arguments.device, node->api_url()));
+  co_await node->run();
 }
 
 int node_command(const Arguments& arguments) {

@@ -91,32 +91,37 @@ std::optional<Finding> find_trouble(const std::vector<Trouble>& troubles, RunPha
   return std::nullopt;
 }
 
-Finding find_cause(Program program, const ExitStatus& status, const OutputRing& output, RunPhase phase) {
+/// The first error that it logged says most; without any, its last line.
+std::string telling_line(const OutputRing& output) {
+  std::string telling;
+  for (const std::string& line : output.lines()) {
+    const LogLine parts = split_level(line);
+    if (parts.level == 'E') return std::string(parts.text);
+    if (!trim(parts.text).empty()) telling = parts.text;
+  }
+  return telling;
+}
+
+Finding find_cause(const ExitStatus& status, const OutputRing& output, RunPhase phase) {
   if (status.signal == SIGKILL) return {ExitCause::killed, "", ""};
   if (auto finding = find_trouble(output.troubles(), phase)) return *finding;
   if (status.signal != 0) return {ExitCause::crashed, "", ""};
-  const std::vector<std::string> last = output.last(1);
-  // llama-server's last line may quote a request; the RPC server never sees one.
-  const bool quotable = !last.empty() && (program == Program::rpc_server || phase != RunPhase::serving);
-  return {ExitCause::exited, quotable ? std::string(split_level(last.front()).text) : "", ""};
+  // What it wrote while serving may quote a request.
+  return {ExitCause::exited, phase == RunPhase::serving ? "" : telling_line(output), ""};
 }
 
-std::string_view while_doing(RunPhase phase) {
-  switch (phase) {
-    case RunPhase::starting:
-      return " while starting";
-    case RunPhase::loading:
-      return " while loading the model";
-    case RunPhase::serving:
-      break;
-  }
-  return "";
+/// Some causes say themselves when they happen.
+std::string_view while_doing(ExitCause cause, RunPhase phase) {
+  const bool any_time = cause == ExitCause::killed || cause == ExitCause::out_of_memory ||
+                        cause == ExitCause::worker_lost || cause == ExitCause::crashed || cause == ExitCause::exited;
+  if (!any_time || phase == RunPhase::serving) return "";
+  return phase == RunPhase::loading ? " while loading the model" : " while starting";
 }
 
 std::string cause_line(Program program, const ExitStatus& status, const Finding& finding, RunPhase phase) {
   std::string text = fmt::format("{} {}", program_name(program), row_of(finding.cause).what);
   if (!finding.worker.empty()) text += fmt::format(" (worker at {})", finding.worker);
-  text += while_doing(phase);
+  text += while_doing(finding.cause, phase);
   if (finding.line.empty()) return fmt::format("{}: {}", text, describe(status));
   return fmt::format("{}: {}", text, printable(trim(finding.line).substr(0, kMaxQuotedBytes)));
 }
@@ -142,7 +147,7 @@ ExitReport classify(Program program, const ExitStatus& status, const OutputRing&
     report.error = Error{Code::interrupted, fmt::format("{} was stopped", program_name(program)), ""};
     return report;
   }
-  const Finding finding = find_cause(program, status, output, phase);
+  const Finding finding = find_cause(status, output, phase);
   report.cause = finding.cause;
   report.line = finding.line;
   report.worker = finding.worker;

@@ -29,7 +29,9 @@ bool has_control(std::string_view text) {
 
 /// A request whose parts would change the meaning of each other is not sent.
 bool well_formed(const HttpRequest& request) {
-  const auto broken = [](const auto& header) { return has_control(header.first) || has_control(header.second); };
+  const auto broken = [](const auto& header) {
+    return has_control(header.first) || has_control(header.second);
+  };
   return !request.method.empty() && request.target.starts_with('/') && !has_control(request.method) &&
          !has_control(request.target) && request.method.find(' ') == std::string::npos &&
          request.target.find(' ') == std::string::npos &&
@@ -120,7 +122,8 @@ asio::awaitable<Result<HttpExchange>> HttpExchange::open(asio::any_io_executor e
   HttpExchange exchange(std::make_unique<State>(*std::move(stream), without_body));
   const std::string message = message_of(request, address);
   const auto sent = co_await exchange.state_->stream.write(message, timeout);
-  // A server that refuses a long body may close its side early: its reply says more than our failure to write.
+  // A server that refuses a long body may close its side early: its reply says more than our failure to
+  // write.
   if (!sent.ok() && sent.error().code != Code::disconnected) co_return sent.error();
   co_return std::move(exchange);
 }

@@ -1,9 +1,11 @@
-// HTTP/1.1 client over TCP or a Unix socket: one request on a connection of its own, the reply read piece by piece.
+// HTTP/1.1 client over TCP or a Unix socket: one request on a connection of its own, the reply read piece by
+// piece.
 //
-// All of it runs on the executor of the calling coroutine and never blocks. Every wait has a time-out, given by the
-// caller. Errors: Code::disconnected when the other side refuses, goes away or breaks HTTP, Code::unavailable when a
-// time-out passed, Code::exhausted when a reply is longer than allowed, Code::invalid when the request cannot be sent
-// as it is. A wait that is cancelled (asio's `a || b`) unwinds as usual in asio, and its connection closes with it.
+// All of it runs on the executor of the calling coroutine and never blocks. Every wait has a time-out, given
+// by the caller. Errors: Code::disconnected when the other side refuses, goes away or breaks HTTP,
+// Code::unavailable when a time-out passed, Code::exhausted when a reply is longer than allowed,
+// Code::invalid when the request cannot be sent as it is. A wait that is cancelled (asio's `a || b`) unwinds
+// as usual in asio, and its connection closes with it.
 #pragma once
 
 #include <chrono>
@@ -51,11 +53,12 @@ struct HttpReplyHead {
   HttpHeaders headers;
 };
 
-/// One request and its reply. Destruction closes the connection, which tells the server to stop working on it.
-/// Not for several coroutines at once.
+/// One request and its reply. Destruction closes the connection, which tells the server to stop working on
+/// it. Not for several coroutines at once.
 class HttpExchange {
  public:
-  /// Connects and sends the request. `timeout` is for the connection, and again for each piece that the server takes.
+  /// Connects and sends the request. `timeout` is for the connection, and again for each piece that the
+  /// server takes.
   static asio::awaitable<Result<HttpExchange>> open(asio::any_io_executor executor, HttpAddress address,
                                                     HttpRequest request, std::chrono::milliseconds timeout);
   HttpExchange(HttpExchange&&) noexcept;
@@ -65,8 +68,8 @@ class HttpExchange {
   /// Status and headers of the reply; once, before read_some.
   asio::awaitable<Result<HttpReplyHead>> read_head(std::chrono::milliseconds timeout);
 
-  /// The next piece of the body as it arrives, at most 16 KiB; empty at its end. A connection that is cut before the
-  /// end that the reply announced is Code::disconnected.
+  /// The next piece of the body as it arrives, at most 16 KiB; empty at its end. A connection that is cut
+  /// before the end that the reply announced is Code::disconnected.
   asio::awaitable<Result<std::string>> read_some(std::chrono::milliseconds timeout);
 
   void close();

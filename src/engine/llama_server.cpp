@@ -90,7 +90,7 @@ Result<std::unique_ptr<LlamaServer>> LlamaServer::start(asio::any_io_executor ex
   ProcessSpec process;
   process.program = engine.files.llama_server;
   process.arguments = *list;
-  process.environment.insert(library_path(engine.files));
+  process.environment = engine_environment(engine.files);
 
   auto state = std::make_shared<State>();
   state->arguments = arguments;

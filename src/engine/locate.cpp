@@ -102,12 +102,12 @@ Result<EngineFiles> locate_engine(const EnginePlaces& places) {
                std::string(kGetOne)};
 }
 
-std::pair<std::string, std::string> library_path(const EngineFiles& files) {
+std::map<std::string, std::string> engine_environment(const EngineFiles& files) {
   std::error_code failure;
   const fs::path program = fs::canonical(files.llama_server, failure);  // a link may stand elsewhere than the libraries
   std::string folders = (failure ? files.llama_server : program).parent_path().string();
   if (const auto ours = environment("LD_LIBRARY_PATH")) folders += ":" + *ours;
-  return {"LD_LIBRARY_PATH", folders};
+  return {{"LD_LIBRARY_PATH", folders}, {"GGML_NO_BACKTRACE", "1"}};
 }
 
 }  // namespace caravan::engine

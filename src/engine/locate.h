@@ -1,8 +1,8 @@
 // Finds the engine's programs on this device. A few file system look-ups, nothing is run.
 #pragma once
 
+#include <map>
 #include <string>
-#include <utility>
 
 #include "base/files.h"
 #include "base/result.h"
@@ -36,7 +36,8 @@ EnginePlaces engine_places(std::string option);
 /// folder its bin/ or build/bin/ counts.
 Result<EngineFiles> locate_engine(const EnginePlaces& places);
 
-/// The variable under which the programs find their libraries, with its value, e.g. LD_LIBRARY_PATH.
-std::pair<std::string, std::string> library_path(const EngineFiles& files);
+/// What the programs need beside our environment: the folder where they find their libraries; and no backtrace when they
+/// abort, which they make by running a debugger on themselves: with one installed that takes seconds.
+std::map<std::string, std::string> engine_environment(const EngineFiles& files);
 
 }  // namespace caravan::engine

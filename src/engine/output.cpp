@@ -190,13 +190,21 @@ std::string worker_in(std::string_view text) {
   return std::string(address.substr(0, kMaxNameBytes));
 }
 
+/// "/home/me/llama.cpp/ggml/src/ggml.c:12: reason" without the folders.
+std::string_view without_folder(std::string_view text) {
+  const std::string_view place = until(text, " ");
+  const std::size_t slash = place.rfind('/');
+  return text.front() == '/' && slash != std::string_view::npos ? text.substr(slash + 1) : text;
+}
+
 /// Only errors, and what is written past the logger, are trouble: other messages quote models and people.
 std::optional<EngineEvent> parse_trouble(const LogLine& line) {
   if (line.level != 'E' && line.level != '\0') return std::nullopt;
   for (const TroubleMark& mark : kTroubles) {
-    if (contains(line.text, mark.text)) return Trouble{mark.kind, std::string(line.text), worker_in(line.text)};
+    if (!contains(line.text, mark.text)) continue;
+    return Trouble{mark.kind, std::string(without_folder(line.text)), worker_in(line.text)};
   }
-  if (is_abort(line.text)) return Trouble{Trouble::Kind::aborted, std::string(line.text), ""};
+  if (is_abort(line.text)) return Trouble{Trouble::Kind::aborted, std::string(without_folder(line.text)), ""};
   return std::nullopt;
 }
 

@@ -1,10 +1,6 @@
 #include "engine/output_ring.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
-
-#include "base/text.h"
 
 namespace caravan::engine {
 
@@ -23,14 +19,10 @@ void OutputRing::add_trouble(const Trouble& trouble) {
   if (troubles_.size() < kTroubles) troubles_.push_back(trouble);
 }
 
-std::vector<std::string> OutputRing::last(std::size_t count) const {
-  std::vector<std::string> lines;
-  lines.insert(lines.end(), first_.begin(), first_.end());
-  lines.insert(lines.end(), last_.begin(), last_.end());
-  lines.erase(std::remove_if(lines.begin(), lines.end(), [](const std::string& line) { return trim(line).empty(); }),
-              lines.end());
-  if (lines.size() > count) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(count));
-  return lines;
+std::vector<std::string> OutputRing::lines() const {
+  std::vector<std::string> all = first_;
+  all.insert(all.end(), last_.begin(), last_.end());
+  return all;
 }
 
 std::string OutputRing::summary() const {

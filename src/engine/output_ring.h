@@ -24,8 +24,8 @@ class OutputRing {
   void forget_troubles() { troubles_.clear(); }
 
   const std::vector<Trouble>& troubles() const { return troubles_; }
-  /// The last lines that are not empty, oldest first, for a person; at most `count`.
-  std::vector<std::string> last(std::size_t count) const;
+  /// All lines that are kept, in order.
+  std::vector<std::string> lines() const;
   /// The first and last lines with a mark for what was left out between them, for a report.
   std::string summary() const;
 

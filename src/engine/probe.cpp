@@ -23,7 +23,7 @@ asio::awaitable<Result<Captured>> ask(asio::any_io_executor executor, EngineFile
   ProcessSpec spec;
   spec.program = std::move(program);
   spec.arguments = std::move(arguments);
-  spec.environment.insert(library_path(files));
+  spec.environment = engine_environment(files);
   co_return co_await capture(executor, std::move(spec), kPatience);
 }
 

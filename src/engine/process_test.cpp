@@ -19,6 +19,7 @@
 
 #include "base/descriptor.h"
 #include "base/text.h"
+#include "engine/testing.h"
 
 namespace caravan::engine {
 namespace {
@@ -26,9 +27,10 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::UnorderedElementsAre;
+using testing_support::kDeadline;
+using testing_support::run;
 using namespace std::chrono_literals;
 
-constexpr std::chrono::seconds kDeadline{20};
 /// Long enough that a test which waits for it fails by its deadline.
 constexpr std::chrono::minutes kEver{10};
 
@@ -38,19 +40,6 @@ ProcessSpec shell(const std::string& script, std::vector<std::string> arguments 
   spec.arguments = {"-c", script, "sh"};
   spec.arguments.insert(spec.arguments.end(), arguments.begin(), arguments.end());
   return spec;
-}
-
-/// Runs `body` on the loop until it has ended.
-void run(asio::io_context& loop, asio::awaitable<void> body) {
-  bool finished = false;
-  asio::co_spawn(loop, std::move(body), [&](const std::exception_ptr& failure) {
-    EXPECT_FALSE(failure);
-    finished = true;
-    loop.stop();
-  });
-  loop.restart();
-  loop.run_for(kDeadline);
-  ASSERT_TRUE(finished) << "still waiting after " << kDeadline.count() << " s";
 }
 
 /// A process on a loop of its own, with the lines that it has written.

@@ -33,7 +33,7 @@ class RestartPolicy {
  public:
   explicit RestartPolicy(RestartLimits limits = {}) : limits_(limits) {}
 
-  /// The program has ended at `now`, which never goes back. After GiveUp the answer stays the same until reset().
+  /// The program has ended at `now`, which never goes back.
   RestartDecision on(ExitCause cause, TimePoint now);
 
   /// A person or a new plan wants it again.

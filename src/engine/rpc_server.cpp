@@ -28,7 +28,7 @@ Result<std::shared_ptr<EngineChild>> start_on(const asio::any_io_executor& execu
   ProcessSpec process;
   process.program = spec.files.rpc_server;
   process.arguments = *arguments;
-  process.environment.insert(library_path(spec.files));
+  process.environment = engine_environment(spec.files);
   return EngineChild::start(executor, Program::rpc_server, process, spec.log, [](const EngineEvent&) {});
 }
 

@@ -8,8 +8,8 @@
 
 namespace caravan::engine {
 
-/// Follows the WHATWG rules: lines end in LF, CR or CRLF, `data:` lines of one event are joined by LF, comments and all
-/// other fields are skipped. An event that has not ended when the stream ends is no event.
+/// Follows the WHATWG rules: lines end in LF, CR or CRLF, `data:` lines of one event are joined by LF,
+/// comments and all other fields are skipped. An event that has not ended when the stream ends is no event.
 class SseDecoder {
  public:
   /// Memory is bounded by `max_event_bytes`: a longer event makes the decoder fail for good.
@@ -20,7 +20,8 @@ class SseDecoder {
 
   bool failed() const { return failed_; }
 
-  /// How many of the last bytes fed stand after the last blank line: the part of an event that is not whole yet.
+  /// How many of the last bytes fed stand after the last blank line: the part of an event that is not whole
+  /// yet.
   std::size_t unfinished_bytes() const { return unfinished_; }
 
  private:

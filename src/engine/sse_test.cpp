@@ -19,13 +19,15 @@ TEST(SseDecoder, YieldsTheDataOfEachEvent) {
 }
 
 TEST(SseDecoder, GivesTheSameEventsHoweverTheStreamIsCut) {
-  const std::string stream = "\xEF\xBB\xBF"
-                             "data: one\r\n\r\n: ping\n\nevent: x\rdata:two\rdata: three\r\rid: 7\ndata\n\n";
+  const std::string stream =
+      "\xEF\xBB\xBF"
+      "data: one\r\n\r\n: ping\n\nevent: x\rdata:two\rdata: three\r\rid: 7\ndata\n\n";
   for (std::size_t first = 0; first <= stream.size(); ++first) {
     for (std::size_t second = first; second <= stream.size(); ++second) {
       SseDecoder decoder;
       Payloads all;
-      for (const auto& piece : {stream.substr(0, first), stream.substr(first, second - first), stream.substr(second)}) {
+      for (const auto& piece :
+           {stream.substr(0, first), stream.substr(first, second - first), stream.substr(second)}) {
         for (auto& payload : decoder.feed(piece)) all.push_back(std::move(payload));
       }
       ASSERT_THAT(all, ElementsAre("one", "two\nthree", "")) << "cut at " << first << " and " << second;

@@ -19,8 +19,8 @@ namespace {
 
 using ErrorCode = boost::system::error_code;
 
-/// `operation` (which yields an error code and perhaps a count) or the deadline, whichever comes first; the other is
-/// cancelled. The first element of the result is the operation's error, or asio's timed_out.
+/// `operation` (which yields an error code and perhaps a count) or the deadline, whichever comes first; the
+/// other is cancelled. The first element of the result is the operation's error, or asio's timed_out.
 template <typename Operation>
 auto before(asio::steady_timer& timer, TimePoint deadline, Operation operation) {
   timer.expires_at(deadline);
@@ -28,7 +28,8 @@ auto before(asio::steady_timer& timer, TimePoint deadline, Operation operation) 
       .async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
 }
 
-/// Judges what before() yielded. When both were ready in the same turn the operation counts: its bytes must not be lost.
+/// Judges what before() yielded. When both were ready in the same turn the operation counts: its bytes must
+/// not be lost.
 template <typename Outcome>
 ErrorCode error_of(const Outcome& outcome) {
   const auto& [order, error, timer_error] =
@@ -94,7 +95,8 @@ asio::awaitable<Result<TimedStream>> TimedStream::connect(asio::any_io_executor 
 
 asio::awaitable<Result<std::size_t>> TimedStream::read_some(std::span<char> into, TimePoint deadline) {
   const auto buffer = asio::buffer(into.data(), into.size());
-  const auto outcome = co_await before(read_timer_, deadline, socket_.async_read_some(buffer, asio::deferred));
+  const auto outcome =
+      co_await before(read_timer_, deadline, socket_.async_read_some(buffer, asio::deferred));
   const ErrorCode error = error_of(outcome);
   if (error == asio::error::eof) co_return std::size_t{0};
   if (error) co_return explain(error);

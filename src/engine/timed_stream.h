@@ -1,4 +1,5 @@
-// A connected socket, TCP or Unix, on which every wait has a deadline. Shared by the HTTP client and the HTTP server.
+// A connected socket, TCP or Unix, on which every wait has a deadline. Shared by the HTTP client and the HTTP
+// server.
 #pragma once
 
 #include <chrono>
@@ -23,8 +24,8 @@ namespace asio = boost::asio;
 Result<asio::generic::stream_protocol::endpoint> endpoint_of(const HttpAddress& address);
 
 /// One coroutine may read while another writes. Errors: Code::unavailable when the deadline passed,
-/// Code::disconnected when the other side is gone or the socket is closed. Borrowed memory (`into`, `bytes`) must stay
-/// until the call returns. A cancelled wait leaves the stream usable and loses no byte.
+/// Code::disconnected when the other side is gone or the socket is closed. Borrowed memory (`into`, `bytes`)
+/// must stay until the call returns. A cancelled wait leaves the stream usable and loses no byte.
 class TimedStream {
  public:
   using Socket = asio::generic::stream_protocol::socket;

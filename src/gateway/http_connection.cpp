@@ -74,7 +74,8 @@ asio::awaitable<void> Connection::run() {
 }
 
 asio::awaitable<void> Connection::turn_away() {
-  co_await refuse(ApiError{503, "too many connections at once; try again", "", "too_many_connections"});
+  const ApiError refusal{503, "too many connections at once; try again", "", "too_many_connections"};
+  co_await refuse(refusal);
   co_await linger();
 }
 
@@ -87,7 +88,7 @@ asio::awaitable<bool> Connection::serve_one() {
   chunked_ = !parser.http_1_0();
   keep_alive_ = parser.keep_alive();
   co_await call_handler(parser.take());
-  co_return phase_ == Phase::finished && keep_alive_ && !gone_;
+  co_return phase_ == Phase::finished&& keep_alive_ && !gone_;
 }
 
 asio::awaitable<bool> Connection::read_request(RequestParser& parser, BodyShare& share) {
@@ -114,7 +115,8 @@ asio::awaitable<bool> Connection::read_rest(RequestParser& parser, BodyShare& sh
       co_return false;
     }
     if (parser.header_done() && !share.grow_to(parser.body_bytes())) {
-      co_await refuse(ApiError{503, "too many long requests at once; try again", "", "busy"});
+      const ApiError refusal{503, "too many long requests at once; try again", "", "busy"};
+      co_await refuse(refusal);
       co_return false;
     }
     if (parser.done()) co_return true;
@@ -124,7 +126,8 @@ asio::awaitable<bool> Connection::read_rest(RequestParser& parser, BodyShare& sh
     }
     const Arrival arrival = co_await receive(deadline);
     if (arrival == Arrival::late) {
-      co_await refuse(ApiError{408, "the request did not arrive in time", "", "request_timeout"});
+      const ApiError refusal{408, "the request did not arrive in time", "", "request_timeout"};
+      co_await refuse(refusal);
     }
     if (arrival == Arrival::end) gone_ = true;
     if (arrival != Arrival::bytes) co_return false;
@@ -143,7 +146,11 @@ asio::awaitable<void> Connection::call_handler(Request request) {
   if (gone_) co_return;
   if (!failure.empty()) spdlog::error("a request failed: {}", printable(failure));
   if (phase_ == Phase::waiting) {
-    co_await send(500, std::string(kJson), error_body(ApiError{500, "internal error", "", "bug"}), {});
+    const ApiError bug{500, "internal error", "", "bug"};
+    std::string type(kJson);
+    std::string body = error_body(bug);
+    engine::HttpHeaders none;
+    co_await send(500, std::move(type), std::move(body), std::move(none));
   }
   if (phase_ == Phase::streaming) {
     // What has no end must not look as if it had one.
@@ -190,9 +197,9 @@ asio::awaitable<void> Connection::linger() {
 
 std::string Connection::head_text(unsigned status, std::string_view content_type,
                                   const engine::HttpHeaders& extra, std::string_view framing) const {
-  std::string text = fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\n{}Connection: {}\r\n", status,
-                                 reason_of(status), one_line(content_type), framing,
-                                 keep_alive_ ? "keep-alive" : "close");
+  std::string text =
+      fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\n{}Connection: {}\r\n", status, reason_of(status),
+                  one_line(content_type), framing, keep_alive_ ? "keep-alive" : "close");
   for (const auto& [name, value] : extra) text += fmt::format("{}: {}\r\n", one_line(name), one_line(value));
   return text + "\r\n";
 }
@@ -232,12 +239,13 @@ asio::awaitable<bool> Connection::finish() {
 }
 
 asio::awaitable<void> Connection::client_gone() {
-  // Only reading tells whether the client is there. What it sends ahead is kept, up to a limit; a client that sends
-  // more than that is watched no further, and noticed when it stops taking what is written.
+  // Only reading tells whether the client is there. What it sends ahead is kept, up to a limit; a client that
+  // sends more than that is watched no further, and noticed when it stops taking what is written.
   while (!gone_ && input_.size() < shared_->limits.header_bytes) {
     const Arrival arrival = co_await receive(TimePoint::max());
     const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
-    if (state.cancelled() != asio::cancellation_type::none) co_return;  // not the client's end, only that of this wait
+    if (state.cancelled() != asio::cancellation_type::none)
+      co_return;  // not the client's end, only that of this wait
     if (arrival == Arrival::end) gone_ = true;
   }
   if (gone_) co_return;

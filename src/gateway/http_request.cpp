@@ -107,6 +107,7 @@ struct RequestParser::State {
   http::request_parser<http::string_body> parser;
   std::optional<TargetParts> parts;
   std::optional<ApiError> failure;
+  std::size_t header_bytes = 0;
   bool header_checked = false;
 };
 
@@ -121,10 +122,13 @@ std::size_t RequestParser::feed(std::string_view bytes) {
   if (bytes.empty() || state.failure || state.parser.is_done()) return 0;
   ErrorCode error;
   const std::size_t used = state.parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
+  // Beast limits single lines: neither their sum, nor the lines between two chunks of a body.
+  if (!state.parser.is_header_done()) state.header_bytes += used;
+  const bool endless = state.header_bytes > state.max_header_bytes ||
+                       (!state.parser.is_done() && bytes.size() - used > state.max_header_bytes);
   if (error && error != http::error::need_more) {
     state.failure = state.explain(error);
-  } else if (!state.parser.is_done() && bytes.size() - used > state.max_header_bytes) {
-    // An endless line between two chunks of the body, for which Beast has no limit.
+  } else if (endless) {
     state.failure = state.explain(http::error::header_limit);
   } else if (state.parser.is_header_done() && !std::exchange(state.header_checked, true)) {
     state.failure = state.check_header();

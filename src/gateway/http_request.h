@@ -1,4 +1,5 @@
-// A request as handlers see it, the limits that it has passed, and the parser that makes it out of bytes. Pure.
+// A request as handlers see it, the limits that it has passed, and the parser that makes it out of bytes.
+// Pure.
 #pragma once
 
 #include <chrono>
@@ -16,13 +17,16 @@ namespace caravan::gateway {
 struct Limits {
   std::size_t header_bytes = std::size_t{32} << 10U;
   std::size_t body_bytes = std::size_t{16} << 20U;
-  std::size_t all_bodies_bytes = std::size_t{64} << 20U;  ///< of all requests being read or answered, together
+  std::size_t all_bodies_bytes = std::size_t{64}
+                                 << 20U;  ///< of all requests being read or answered, together
   std::size_t connections = 256;
-  std::chrono::milliseconds header_time{10'000};  ///< from the first byte of a request to the end of its header
-  std::chrono::milliseconds body_time{300'000};   ///< for the whole body
-  std::chrono::milliseconds write_time{30'000};   ///< for a client to take anything at all of what is sent
-  std::chrono::milliseconds idle_time{60'000};    ///< between two requests
-  std::chrono::milliseconds linger_time{2'000};   ///< for a client to read a last reply before the connection closes
+  std::chrono::milliseconds header_time{
+      10'000};  ///< from the first byte of a request to the end of its header
+  std::chrono::milliseconds body_time{300'000};  ///< for the whole body
+  std::chrono::milliseconds write_time{30'000};  ///< for a client to take anything at all of what is sent
+  std::chrono::milliseconds idle_time{60'000};   ///< between two requests
+  std::chrono::milliseconds linger_time{
+      2'000};  ///< for a client to read a last reply before the connection closes
 };
 
 struct Request {
@@ -36,8 +40,8 @@ struct Request {
   std::optional<std::string_view> header(std::string_view name) const;
 };
 
-/// "/a%20b?x=1" → path "/a b", query "x=1"; also the absolute form that proxies send. Nothing when `target` is neither,
-/// or when an escape in the path is broken or stands for a control character.
+/// "/a%20b?x=1" → path "/a b", query "x=1"; also the absolute form that proxies send. Nothing when `target`
+/// is neither, or when an escape in the path is broken or stands for a control character.
 struct TargetParts {
   std::string path;
   std::string query;
@@ -52,8 +56,8 @@ class RequestParser {
   RequestParser& operator=(RequestParser&&) noexcept;
   ~RequestParser();
 
-  /// How many of `bytes` were used; the rest comes first the next time (with more behind it), or belongs to the next
-  /// request once this one is done().
+  /// How many of `bytes` were used; the rest comes first the next time (with more behind it), or belongs to
+  /// the next request once this one is done().
   std::size_t feed(std::string_view bytes);
 
   bool header_done() const;

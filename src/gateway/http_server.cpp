@@ -60,13 +60,16 @@ Result<void> make_way(const fs::path& path, const Endpoint& endpoint) {
   }
   const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (probe < 0) return errno_error("cannot open a socket", errno);
-  const int failed = connect(probe, endpoint.data(), static_cast<socklen_t>(endpoint.size())) == 0 ? 0 : errno;
+  const int failed =
+      connect(probe, endpoint.data(), static_cast<socklen_t>(endpoint.size())) == 0 ? 0 : errno;
   ::close(probe);
   if (failed == 0 || failed == EAGAIN) {
-    return Error{Code::unavailable, fmt::format("another node is running: it answers on {}", for_people(path)),
+    return Error{Code::unavailable,
+                 fmt::format("another node is running: it answers on {}", for_people(path)),
                  "stop it first, or give this one a folder of its own (CARAVAN_HOME)"};
   }
-  if (failed != ECONNREFUSED && failed != ENOENT) return errno_error("cannot use " + for_people(path), failed);
+  if (failed != ECONNREFUSED && failed != ENOENT)
+    return errno_error("cannot use " + for_people(path), failed);
   if (unlink(path.c_str()) != 0 && errno != ENOENT) {
     return errno_error("cannot remove the old socket " + for_people(path), errno);
   }
@@ -160,11 +163,11 @@ struct HttpServer::Core : std::enable_shared_from_this<Core> {
     auto connection = std::make_shared<Connection>(std::move(socket), shared);
     connections.insert(connection);
     asio::co_spawn(acceptor.get_executor(), full ? connection->turn_away() : connection->run(),
-                   asio::bind_cancellation_slot(
-                       connection->slot(), [core = shared_from_this(), connection](std::exception_ptr) {
-                         core->connections.erase(connection);
-                         core->changed.cancel();
-                       }));
+                   asio::bind_cancellation_slot(connection->slot(),
+                                                [core = shared_from_this(), connection](std::exception_ptr) {
+                                                  core->connections.erase(connection);
+                                                  core->changed.cancel();
+                                                }));
   }
 
   void shut_down() {
@@ -204,7 +207,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(asio::any_io_executor exe
   const auto opened = core->open();
   if (!opened.ok()) return opened.error();
   asio::co_spawn(
-      executor, [](std::shared_ptr<Core> held) -> asio::awaitable<void> { co_await held->accept_all(); }(core),
+      executor,
+      [](std::shared_ptr<Core> held) -> asio::awaitable<void> { co_await held->accept_all(); }(core),
       asio::detached);
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(core)));
 }

@@ -1,8 +1,9 @@
 // HTTP/1.1 server for TCP and Unix sockets: the OpenAI API and the node's control API stand on it.
 //
-// Everything runs on one executor whose handlers never run at the same time (one io_context, one thread); nothing
-// blocks. A connection is one coroutine. What clients send is limited in size and in time before it reaches a handler;
-// replies to requests that never reach one (400, 408, 413, 431, 501, 503) carry an error in OpenAI's form.
+// Everything runs on one executor whose handlers never run at the same time (one io_context, one thread);
+// nothing blocks. A connection is one coroutine. What clients send is limited in size and in time before it
+// reaches a handler; replies to requests that never reach one (400, 408, 413, 431, 501, 503) carry an error
+// in OpenAI's form.
 #pragma once
 
 #include <cstddef>
@@ -24,10 +25,10 @@ namespace asio = boost::asio;
 
 class Connection;
 
-/// The way back to the client of one request. Borrowed by the handler until it returns. Either send(), or start(), any
-/// number of write() and finish(); false means that the client is gone and that there is nothing left to do.
-/// A handler that returns without a reply gets a 500 sent for it; one that returns without finish() gets its
-/// connection cut, which a client sees as an error and not as the end.
+/// The way back to the client of one request. Borrowed by the handler until it returns. Either send(), or
+/// start(), any number of write() and finish(); false means that the client is gone and that there is nothing
+/// left to do. A handler that returns without a reply gets a 500 sent for it; one that returns without
+/// finish() gets its connection cut, which a client sees as an error and not as the end.
 class Responder {
  public:
   explicit Responder(Connection& connection) : connection_(connection) {}
@@ -45,23 +46,24 @@ class Responder {
 
   bool started() const;
 
-  /// Completes when the client has closed its side (all that a server can see of an aborted request). Has no limit of
-  /// its own: meant for `work() || responder.client_gone()`. Requests that the client sends ahead are kept.
+  /// Completes when the client has closed its side (all that a server can see of an aborted request). Has no
+  /// limit of its own: meant for `work() || responder.client_gone()`. Requests that the client sends ahead
+  /// are kept.
   asio::awaitable<void> client_gone();
 
  private:
   Connection& connection_;
 };
 
-/// Runs as a coroutine of the connection. Must hold on a cancellable wait whenever it waits: stop() cancels it.
-/// An exception is logged and answered with 500.
+/// Runs as a coroutine of the connection. Must hold on a cancellable wait whenever it waits: stop() cancels
+/// it. An exception is logged and answered with 500.
 using Handler = std::function<asio::awaitable<void>(Request, Responder&)>;
 
 class HttpServer {
  public:
-  /// Listens at once. A port of 0 is chosen by the system. A Unix socket is made with mode 0600; a socket file that
-  /// nobody answers on is replaced (two nodes that start in the same moment need a lock of their own).
-  /// Code::unavailable when the port is taken or another node answers on the socket.
+  /// Listens at once. A port of 0 is chosen by the system. A Unix socket is made with mode 0600; a socket
+  /// file that nobody answers on is replaced (two nodes that start in the same moment need a lock of their
+  /// own). Code::unavailable when the port is taken or another node answers on the socket.
   static Result<std::unique_ptr<HttpServer>> listen(asio::any_io_executor executor,
                                                     const engine::HttpAddress& address, Limits limits,
                                                     Handler handler);
@@ -74,8 +76,8 @@ class HttpServer {
   const engine::HttpAddress& address() const;
   std::size_t connections() const;
 
-  /// Closes the acceptor and all connections, cancels all handlers and waits for them, at most five seconds. Not from a
-  /// handler, which would wait for itself.
+  /// Closes the acceptor and all connections, cancels all handlers and waits for them, at most five seconds.
+  /// Not from a handler, which would wait for itself.
   asio::awaitable<void> stop();
 
  private:

@@ -28,10 +28,11 @@ Host kind_of(std::string_view authority) {
 }
 
 ApiError refused(std::string_view header, std::string_view value) {
-  return ApiError{403,
-                  fmt::format("refused: the {} header is '{}'; this server is for programs on this device only",
-                              header, printable(value)),
-                  "", "foreign_origin"};
+  return ApiError{
+      403,
+      fmt::format("refused: the {} header is '{}'; this server is for programs on this device only", header,
+                  printable(value)),
+      "", "foreign_origin"};
 }
 
 }  // namespace
@@ -46,7 +47,8 @@ std::optional<ApiError> check_local_origin(const Request& request) {
   // Other schemes belong to applications (app, vscode-webview), which no page can pretend to be.
   for (const std::string_view scheme : {"http://", "https://"}) {
     const bool of_a_page = origin->starts_with(scheme);
-    if (of_a_page && kind_of(origin->substr(scheme.size())) != Host::loopback) return refused("Origin", *origin);
+    if (of_a_page && kind_of(origin->substr(scheme.size())) != Host::loopback)
+      return refused("Origin", *origin);
   }
   return std::nullopt;
 }

@@ -30,10 +30,8 @@ struct Route {
 };
 
 constexpr std::array kRoutes{
-    Route{"/health", "GET, HEAD"},
-    Route{"/v1/models", "GET, HEAD"},
-    Route{"/v1/models/{id}", "GET, HEAD"},
-    Route{"/v1/chat/completions", "POST"},
+    Route{"/health", "GET, HEAD"},         Route{"/v1/models", "GET, HEAD"},
+    Route{"/v1/models/{id}", "GET, HEAD"}, Route{"/v1/chat/completions", "POST"},
     Route{"/v1/completions", "POST"},
 };
 
@@ -50,8 +48,10 @@ ApiError unknown_path(const std::string& path) {
   for (const Route& route : kRoutes) served.emplace_back(route.path);
   const std::string meant = closest_match(path, served);
   const std::string question = meant.empty() ? "" : fmt::format(" Did you mean {}?", meant);
-  return ApiError{404, fmt::format("There is no {} here.{} Served are: {}", printable(path), question, join(served, ", ")),
-                  "", "unknown_path"};
+  return ApiError{
+      404,
+      fmt::format("There is no {} here.{} Served are: {}", printable(path), question, join(served, ", ")), "",
+      "unknown_path"};
 }
 
 Json describe(const ReplicaView& view) {
@@ -72,10 +72,14 @@ ApiError not_ready(const ReplicaView& view) {
     return view.hint.empty() ? message : fmt::format("{}; {}", message, view.hint);
   };
   switch (view.phase) {
-    case ReplicaView::Phase::loading: return ApiError{503, "Loading model", "", "model_loading"};
-    case ReplicaView::Phase::starting: return ApiError{503, said("the model is being started"), "", "model_starting"};
-    case ReplicaView::Phase::failed: return ApiError{503, said("the model could not be started"), "", "model_failed"};
-    default: return ApiError{503, said("no model is running"), "", "no_model"};
+    case ReplicaView::Phase::loading:
+      return ApiError{503, "Loading model", "", "model_loading"};
+    case ReplicaView::Phase::starting:
+      return ApiError{503, said("the model is being started"), "", "model_starting"};
+    case ReplicaView::Phase::failed:
+      return ApiError{503, said("the model could not be started"), "", "model_failed"};
+    default:
+      return ApiError{503, said("no model is running"), "", "no_model"};
   }
 }
 
@@ -105,7 +109,8 @@ ApiError upstream_error(const Error& error) {
   if (error.code == Code::unavailable) {
     return ApiError{504, "the model took too long: " + error.message, "", "engine_timeout"};
   }
-  return ApiError{502, "the model stopped in the middle of this request: " + error.message, "", "engine_lost"};
+  return ApiError{502, "the model stopped in the middle of this request: " + error.message, "",
+                  "engine_lost"};
 }
 
 engine::HttpHeaders one_header(std::string_view name, std::string_view value) {
@@ -213,7 +218,8 @@ asio::awaitable<void> OpenAiApi::generate(Request request, Responder& responder)
   // A client that is gone cancels the exchange, whose connection closes, which makes llama-server stop.
   using namespace asio::experimental::awaitable_operators;
   const auto kind = std::get<GenerationRequest>(checked);
-  co_await (forward(kind, std::move(request.body), std::move(view.backend), responder) || responder.client_gone());
+  co_await (forward(kind, std::move(request.body), std::move(view.backend), responder) ||
+            responder.client_gone());
 }
 
 asio::awaitable<void> OpenAiApi::forward(GenerationRequest kind, std::string body,
@@ -253,7 +259,8 @@ asio::awaitable<void> OpenAiApi::pass_on_whole(engine::HttpExchange& exchange, e
     const bool too_long = piece.ok() && body.size() + piece->size() > options_.reply_bytes;
     if (!piece.ok() || too_long) {
       const Error too_long_error{Code::exhausted, "its reply is too long", ""};
-      co_await send_error(responder, upstream_error(piece.ok() ? too_long_error : piece.error()));
+      const ApiError failure = upstream_error(piece.ok() ? too_long_error : piece.error());
+      co_await send_error(responder, failure);
       co_return;
     }
     if (piece->empty()) break;
@@ -262,8 +269,9 @@ asio::awaitable<void> OpenAiApi::pass_on_whole(engine::HttpExchange& exchange, e
   const std::string* type = engine::find_header(head.headers, "Content-Type");
   const bool failed = head.status >= 400;
   if (failed) body = normalized_error_body(head.status, body);
-  co_await responder.send(head.status, failed || type == nullptr ? std::string(kJson) : *type, std::move(body),
-                          extra_headers(head.status));
+  std::string content_type = failed || type == nullptr ? std::string(kJson) : *type;
+  engine::HttpHeaders extra = extra_headers(head.status);
+  co_await responder.send(head.status, std::move(content_type), std::move(body), std::move(extra));
 }
 
 asio::awaitable<void> OpenAiApi::pass_on_events(engine::HttpExchange& exchange, std::string content_type,

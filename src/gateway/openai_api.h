@@ -1,11 +1,13 @@
 // The OpenAI-compatible API in front of one replica's llama-server.
 //
-// GET /health, GET /v1/models, GET /v1/models/{id}, POST /v1/chat/completions, POST /v1/completions. Requests are
-// checked at the edge and passed on unchanged, byte for byte: the order of the fields of a JSON schema is the order in
-// which the model has to write them. Replies are passed back as they come.
-// - `model`: a replica serves one model, so every name is accepted, also none (clients have names built in). The reply
+// GET /health, GET /v1/models, GET /v1/models/{id}, POST /v1/chat/completions, POST /v1/completions. Requests
+// are checked at the edge and passed on unchanged, byte for byte: the order of the fields of a JSON schema is
+// the order in which the model has to write them. Replies are passed back as they come.
+// - `model`: a replica serves one model, so every name is accepted, also none (clients have names built in).
+// The reply
 //   names the model that answered: llama-server's --alias, which is to be the name shown here.
-// - Errors are always {"error":{"message","type","param","code"}}, whoever made them. A stream that breaks after its
+// - Errors are always {"error":{"message","type","param","code"}}, whoever made them. A stream that breaks
+// after its
 //   first event ends with one `data: {"error":...}` and without `[DONE]`.
 #pragma once
 
@@ -63,10 +65,10 @@ class OpenAiApi {
   asio::awaitable<void> generate(Request request, Responder& responder);
   asio::awaitable<void> forward(GenerationRequest kind, std::string body, engine::HttpAddress backend,
                                 Responder& responder);
-  asio::awaitable<void> pass_on_whole(engine::HttpExchange& exchange, engine::HttpReplyHead head, TimePoint end,
-                                      Responder& responder);
-  asio::awaitable<void> pass_on_events(engine::HttpExchange& exchange, std::string content_type, TimePoint end,
-                                       Responder& responder);
+  asio::awaitable<void> pass_on_whole(engine::HttpExchange& exchange, engine::HttpReplyHead head,
+                                      TimePoint end, Responder& responder);
+  asio::awaitable<void> pass_on_events(engine::HttpExchange& exchange, std::string content_type,
+                                       TimePoint end, Responder& responder);
 
   std::function<ReplicaView()> replica_;
   Options options_;

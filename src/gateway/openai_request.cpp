@@ -142,7 +142,8 @@ class Reader final : public nlohmann::json_sax<Json> {
 
   bool check(std::span<const Field> fields, std::string_view name, const std::string& param, Kind kind,
              std::int64_t number) {
-    const auto field = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.name == name; });
+    const auto field =
+        std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.name == name; });
     const bool required_in_message = name == "role" && depth_ == 3;
     if (field == fields.end() || (kind == Kind::null && !required_in_message)) return true;
     if ((field->kinds & kind) != 0 && number >= (kind == whole ? field->least : kAny)) return true;

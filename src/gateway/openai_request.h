@@ -15,8 +15,8 @@ struct GenerationRequest {
   bool stream = false;
 };
 
-/// A wrong body is a 400 whose `param` names the field. Fields that are not known here are left to llama-server; null
-/// counts as absent. Reads `body` once and makes no tree of it.
+/// A wrong body is a 400 whose `param` names the field. Fields that are not known here are left to
+/// llama-server; null counts as absent. Reads `body` once and makes no tree of it.
 std::variant<GenerationRequest, ApiError> check_generation_request(Endpoint endpoint, std::string_view body);
 
 }  // namespace caravan::gateway

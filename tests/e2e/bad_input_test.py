@@ -55,7 +55,7 @@ class BadInputTest(CaravanTest):
                 ("truncated.gguf", good[: len(good) // 2], "truncated"),
                 ("header-only.gguf", good[:2000], ""),
                 ("empty.gguf", b"", "empty"),
-                ("page.gguf", b"<!DOCTYPE html><html>" + b"x" * 4000, "HTML"),
+                ("page.gguf", b"<!DOCTYPE html><html>" + b"x" * 4000, "web page"),
                 ("noise.gguf", os.urandom(100000), ""),
                 ("flipped.gguf", good[:24] + bytes([good[24] ^ 0xFF]) * 64 + good[88:], ""),
             ]:
@@ -66,7 +66,7 @@ class BadInputTest(CaravanTest):
 
     def test_a_missing_engine(self):
         with tempfile.TemporaryDirectory() as folder:
-            self.assert_refused(run("demo", "--engine", folder), 1, folder, "./run build")
+            self.assert_refused(run("demo", "--engine", folder), 1, folder, "llama-server")
             nowhere = {"HOME": folder, "XDG_CACHE_HOME": folder, "PATH": folder, "PREFIX": folder, "CARAVAN_ENGINE": ""}
             self.assert_refused(run("engine", env=nowhere), 1, "", "./run build")
 

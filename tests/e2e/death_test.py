@@ -58,19 +58,19 @@ class DeathTest(CaravanTest):
         self.run_victim("--device phone-1", ["phone-1", "SIGKILL"], MOMENTS)
 
     def test_an_rpc_server(self):
-        self.run_victim("rpc-server", ["rpc-server", "SIGKILL"], ["loading", "ready", "text"])
+        self.run_victim("rpc-server", ["phone-", "RPC server", "SIGKILL"], ["loading", "ready", "text"])
 
     def test_llama_server(self):
-        self.run_victim("llama-server", ["llama-server", "SIGKILL"], ["loading", "ready", "text"])
+        self.run_victim("llama-server", ["phone-1", "llama-server", "SIGKILL"], ["loading", "ready", "text"])
 
     def test_the_demo_itself(self):
-        for moment in ["devices", *MOMENTS]:
+        for moment in ["model", "devices", *MOMENTS]:
             with self.subTest(moment=moment), tempfile.TemporaryDirectory() as temporary:
                 demo = self.start_demo(*LONG, temporary=temporary)
                 demo.wait_for(moment)
                 family = descendants(demo.process.pid)
                 demo.process.kill()
-                demo.process.wait()
+                demo.wait()
                 wait_for(lambda: not [pid for pid in family if pid in processes()], "everything to be gone", 5)
                 wait_for(lambda: not list(Path(temporary).iterdir()), "its folder to be gone", 5)
 
