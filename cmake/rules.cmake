@@ -5,6 +5,10 @@ target_compile_options(caravan_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow
   -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough
   # Members that are left out get their defaults: that is what the defaults are for.
   -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # gcc sees that Asio allocates a coroutine's frame with aligned_alloc, but not that Asio also frees it so.
+  target_compile_options(caravan_flags INTERFACE -Wno-mismatched-new-delete)
+endif()
 if(CARAVAN_WERROR)
   target_compile_options(caravan_flags INTERFACE -Werror)
 endif()
@@ -27,6 +31,27 @@ if(CARAVAN_LIBFUZZER)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
+# One precompiled header for the libraries that use Asio, one for their tests. Only for gcc: clang insists on the very
+# same definitions everywhere. Turned off (CMAKE_DISABLE_PRECOMPILE_HEADERS) where clang-tidy reads the compile commands.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT CMAKE_DISABLE_PRECOMPILE_HEADERS)
+  foreach(kind library test)
+    add_library(caravan_pch_${kind} OBJECT "${PROJECT_SOURCE_DIR}/cmake/pch/pch.cpp")
+    target_link_libraries(caravan_pch_${kind} PRIVATE caravan_flags asio fmt::fmt spdlog::spdlog
+                                                      nlohmann_json::nlohmann_json)
+    target_precompile_headers(caravan_pch_${kind} PRIVATE "${PROJECT_SOURCE_DIR}/cmake/pch/pch.h")
+  endforeach()
+  target_link_libraries(caravan_pch_test PRIVATE GTest::gmock_main)
+  target_precompile_headers(caravan_pch_test PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
+endif()
+
+# TARGET shares the precompiled header of KIND when it uses Asio, directly or not.
+function(caravan_precompile target kind folder)
+  set(with_asio link engine cluster gateway app cli)
+  if(TARGET caravan_pch_${kind} AND folder IN_LIST with_asio)
+    target_precompile_headers(${target} REUSE_FROM caravan_pch_${kind})
+  endif()
+endfunction()
+
 # caravan_library(FOLDER DEP...): src/FOLDER/*.cpp as caravan_FOLDER, src/FOLDER/*_test.cpp as test_FOLDER.
 # A DEP that names a folder means that folder's library.
 function(caravan_library folder)
@@ -45,6 +70,7 @@ function(caravan_library folder)
     add_library(caravan_${folder} STATIC ${sources})
     set(scope PUBLIC)
     target_link_libraries(caravan_${folder} PRIVATE caravan_flags)
+    caravan_precompile(caravan_${folder} library ${folder})
   else()
     add_library(caravan_${folder} INTERFACE)
     set(scope INTERFACE)
@@ -55,6 +81,7 @@ function(caravan_library folder)
     add_executable(test_${folder} ${tests})
     target_link_libraries(test_${folder} PRIVATE caravan_${folder} caravan_flags GTest::gmock_main)
     target_compile_definitions(test_${folder} PRIVATE CARAVAN_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    caravan_precompile(test_${folder} test ${folder})
     add_test(NAME unit.${folder} COMMAND test_${folder})
     set_tests_properties(unit.${folder} PROPERTIES LABELS unit TIMEOUT 300)
   endif()

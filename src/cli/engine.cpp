@@ -59,8 +59,9 @@ void print_facts(const engine::EngineFacts& facts) {
   print_row("version", facts.version);
   print_row("built with", facts.compiler.empty() ? "unknown" : facts.compiler);
   print_row("build id", facts.build_id);
-  print_row("programs", fmt::format("llama-server ({} flags), {} ({} flags)", facts.server_flags.names().size(),
-                                    facts.files.rpc_server.filename().string(), facts.rpc_flags.names().size()));
+  print_row("programs",
+            fmt::format("llama-server ({} flags), {} ({} flags)", facts.server_flags.names().size(),
+                        facts.files.rpc_server.filename().string(), facts.rpc_flags.names().size()));
   print_row("RPC protocol", engine::to_string(facts.rpc));
   print_row("features", facts.features.empty() ? "unknown" : join(facts.features, " "));
   print_row("devices", facts.devices.empty() ? "processor only" : join(facts.devices, " "));

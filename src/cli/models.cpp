@@ -144,8 +144,12 @@ Result<model::StoredModel> find(const std::string& name) {
 
 int path(const Arguments& arguments) {
   const auto model = find(arguments.name);
-  if (!model) return print_error(model.error());
-  fmt::print("{}\n", model->path.string());
+  if (!model) return report_error(model.error(), arguments.json);
+  if (arguments.json) {
+    print_json({{"path", model->path.string()}, {"size", model->size.count}, {"own", model->own}});
+  } else {
+    fmt::print("{}\n", model->path.string());
+  }
   return 0;
 }
 
@@ -178,27 +182,35 @@ Result<void> confirm(const std::string& question) {
   return Error{Code::interrupted, "nothing was deleted", ""};
 }
 
+int report_deleted(const fs::path& path, std::string_view what, bool json) {
+  if (json) {
+    print_json({{"event", "deleted"}, {"path", path.string()}});
+  } else {
+    fmt::print("deleted {}{}\n", what, printable(for_people(path)));
+  }
+  return 0;
+}
+
 int rm(const Arguments& arguments) {
   const auto catalogue = model::load_catalogue();
-  if (!catalogue) return print_error(catalogue.error());
+  if (!catalogue) return report_error(catalogue.error(), arguments.json);
   const model::ModelRoots roots = model::default_model_roots();
   const auto model = find_model(arguments.name, *catalogue, roots);
   const model::CatalogueEntry* entry = catalogue->find(arguments.name);
   if (!model && entry != nullptr && part_size(*entry, roots) > Bytes{}) {
     const auto removed = remove_part(*entry, roots);
-    if (!removed) return print_error(removed.error());
-    fmt::print("deleted what was downloaded of {}\n", entry->name);
-    return 0;
+    if (!removed) return report_error(removed.error(), arguments.json);
+    return report_deleted(roots.own / entry->file, "what was downloaded of ", arguments.json);
   }
-  if (!model) return print_error(model.error());
-  const std::string shown = printable(for_people(model->path));
+  if (!model) return report_error(model.error(), arguments.json);
   if (model->own && !arguments.yes) {
-    const auto confirmed = confirm(fmt::format("Delete {} ({})?", shown, format_bytes(model->size)));
-    if (!confirmed) return print_error(confirmed.error());
+    const auto confirmed = confirm(
+        fmt::format("Delete {} ({})?", printable(for_people(model->path)), format_bytes(model->size)));
+    if (!confirmed) return report_error(confirmed.error(), arguments.json);
   }
-  if (const auto removed = remove_model(*model, roots); !removed) return print_error(removed.error());
-  fmt::print("deleted {}\n", shown);
-  return 0;
+  if (const auto removed = remove_model(*model, roots); !removed)
+    return report_error(removed.error(), arguments.json);
+  return report_deleted(model->path, "", arguments.json);
 }
 
 }  // namespace
@@ -224,13 +236,16 @@ void add_models(CLI::App& root, const std::function<void(std::function<int()>)>&
   CLI::App* pulls = add("pull", "Downloads a model, or goes on with a download that was interrupted", pull);
   takes_name(pulls, "a name that `caravan models list` shows");
   takes_json(pulls, "progress and result as lines of JSON");
-  takes_name(add("path", "Prints where a model is", path), "a name, a file name or a path");
+  CLI::App* paths = add("path", "Prints where a model is", path);
+  takes_name(paths, "a name, a file name or a path");
+  takes_json(paths, "as JSON");
   CLI::App* verifies = add("verify", "Hashes a model and compares with what is known about it", verify);
   takes_name(verifies, "a name, a file name or a path");
   takes_json(verifies, "progress and result as lines of JSON");
   CLI::App* removes = add("rm", "Deletes a model that Caravan downloaded", rm);
   takes_name(removes, "a name or a file name");
   removes->add_flag("--yes,-y", arguments->yes, "does not ask");
+  takes_json(removes, "the result as JSON");
 }
 
 }  // namespace caravan::cli

@@ -11,9 +11,9 @@ namespace {
 
 constexpr int kFirstRpcPort = 50051;
 
-/// Tensors that keep the output head on the master. Patterns are searched for in tensor names. With tied embeddings the
-/// head is "token_embd.weight", without "output.weight", in some models with "output.bias" beside it; the dot spares
-/// "output_norm", which belongs to the last layer.
+/// Tensors that keep the output head on the master. Patterns are searched for in tensor names. With tied
+/// embeddings the head is "token_embd.weight", without "output.weight", in some models with "output.bias"
+/// beside it; the dot spares "output_norm", which belongs to the last layer.
 constexpr std::string_view kHeadOnMaster = R"(^output\.=CPU,^token_embd\.=CPU)";
 
 /// Collects arguments, keeping to the flags that a program takes.
@@ -60,6 +60,7 @@ void add_split(Arguments& arguments, const MasterArguments& wanted, RpcDeviceNam
     return;
   }
   std::vector<std::string> devices;
+  devices.reserve(wanted.workers.size());
   for (std::size_t i = 0; i < wanted.workers.size(); ++i) {
     devices.push_back(rpc_device_name(wanted.workers[i], i, names));
   }
@@ -120,6 +121,7 @@ std::string rpc_device_name(const TcpAddress& worker, std::size_t index, RpcDevi
 
 std::string build_rpc_address_list(const std::vector<TcpAddress>& workers) {
   std::vector<std::string> addresses;
+  addresses.reserve(workers.size());
   for (const TcpAddress& worker : workers) addresses.push_back(to_string(HttpAddress(worker)));
   return join(addresses, ",");
 }
@@ -152,7 +154,8 @@ Result<void> check_layer_counts(const std::vector<int>& layer_counts, std::size_
   for (std::size_t rank = 0; rank < layer_counts.size(); ++rank) {
     const int least = rank == 0 && workers > 0 ? 0 : 1;
     if (layer_counts[rank] < least) {
-      return Error{Code::invalid, fmt::format("rank {} has {} layers", rank, layer_counts[rank]), std::string(kHint)};
+      return Error{Code::invalid, fmt::format("rank {} has {} layers", rank, layer_counts[rank]),
+                   std::string(kHint)};
     }
   }
   return {};

@@ -1,5 +1,5 @@
-// The command lines of the engine's programs, from a plan in whole layers. Pure; adapted to the flags that the program at
-// hand takes.
+// The command lines of the engine's programs, from a plan in whole layers. Pure; adapted to the flags that
+// the program at hand takes.
 #pragma once
 
 #include <cstdint>
@@ -16,22 +16,23 @@ namespace caravan::engine {
 /// llama.cpp's own limit of devices that a model can be split over.
 inline constexpr std::size_t kMaxWorkers = 16;
 
-/// The port that a rank's RPC server listens on when it is free: 50051 + rank. 0 for the master, which needs none.
+/// The port that a rank's RPC server listens on when it is free: 50051 + rank. 0 for the master, which needs
+/// none.
 int assign_rpc_port(int rank);
 
 /// For --rpc: "127.0.0.1:50052,127.0.0.1:50053", rank 1 first.
 std::string build_rpc_address_list(const std::vector<TcpAddress>& workers);
 
-/// For --tensor-split: one value a worker, none for the master. `layer_counts` has the master's count first. The output
-/// layer counts as one more layer of the last worker, even when its weights are kept on the master, so that the engine's
-/// cumulative shares cut exactly between whole layers. Empty without workers.
+/// For --tensor-split: one value a worker, none for the master. `layer_counts` has the master's count first.
+/// The output layer counts as one more layer of the last worker, even when its weights are kept on the
+/// master, so that the engine's cumulative shares cut exactly between whole layers. Empty without workers.
 std::string build_tensor_split_string(const std::vector<int>& layer_counts);
 
 /// For --gpu-layers: how many layers leave the master, with the output layer. 0 without workers.
 int gpu_layers(const std::vector<int>& layer_counts);
 
-/// Code::invalid unless there is a count for the master (0 or more, more than 0 when it is alone) and one of at least 1
-/// for each worker.
+/// Code::invalid unless there is a count for the master (0 or more, more than 0 when it is alone) and one of
+/// at least 1 for each worker.
 Result<void> check_layer_counts(const std::vector<int>& layer_counts, std::size_t workers);
 
 /// Where the output head (and its logits, 600 KB a token for large vocabularies) is computed.

@@ -14,7 +14,7 @@ namespace caravan::engine {
 
 asio::awaitable<Result<Captured>> capture(asio::any_io_executor executor, ProcessSpec spec,
                                           std::chrono::milliseconds timeout) {
-  using asio::experimental::awaitable_operators::operator||;
+  using namespace asio::experimental::awaitable_operators;
   Captured captured;
   const auto take = [&captured](std::string_view line) {
     captured.output.add(line);
@@ -33,7 +33,8 @@ asio::awaitable<Result<Captured>> capture(asio::any_io_executor executor, Proces
     co_return captured;
   }
   co_return Error{Code::unavailable,
-                  fmt::format("{} has not ended within {}", spec.program.string(), format_duration(timeout)), ""};
+                  fmt::format("{} has not ended within {}", spec.program.string(), format_duration(timeout)),
+                  ""};
 }
 
 }  // namespace caravan::engine

@@ -14,11 +14,12 @@ namespace caravan::engine {
 
 namespace asio = boost::asio;
 
-/// A counter that can be awaited. No change is missed: a waiter says which one it has seen. Not for several threads.
+/// A counter that can be awaited. No change is missed: a waiter says which one it has seen. Not for several
+/// threads.
 class Change {
  public:
-  explicit Change(asio::any_io_executor executor)
-      : timer_(std::move(executor), asio::steady_timer::time_point::max()) {}
+  explicit Change(const asio::any_io_executor& executor)
+      : timer_(executor, asio::steady_timer::time_point::max()) {}
 
   std::uint64_t count() const { return count_; }
   asio::any_io_executor executor() { return timer_.get_executor(); }
@@ -28,7 +29,8 @@ class Change {
     timer_.cancel();
   }
 
-  /// Completes when count() is past `seen`, or when the waiting coroutine is cancelled. The owner keeps this alive.
+  /// Completes when count() is past `seen`, or when the waiting coroutine is cancelled. The owner keeps this
+  /// alive.
   asio::awaitable<void> past(std::uint64_t seen) {
     while (count_ <= seen) {
       // The timer never expires: notify() cancels it, and so does cancellation of the coroutine.

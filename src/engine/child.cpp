@@ -5,7 +5,8 @@
 
 namespace caravan::engine {
 
-EngineChild::EngineChild(const asio::any_io_executor& executor, Program program, const fs::path& log, OnEvent on_event)
+EngineChild::EngineChild(const asio::any_io_executor& executor, Program program, const fs::path& log,
+                         OnEvent on_event)
     : program_(program), log_(log), on_event_(std::move(on_event)), changed_(executor) {}
 
 Result<std::shared_ptr<EngineChild>> EngineChild::start(asio::any_io_executor executor, Program program,

@@ -1,5 +1,5 @@
-// One run of an engine program: its process, its log, what it has said, and why it ended. Shared by the RPC server and
-// llama-server.
+// One run of an engine program: its process, its log, what it has said, and why it ended. Shared by the RPC
+// server and llama-server.
 #pragma once
 
 #include <chrono>
@@ -26,9 +26,11 @@ class EngineChild : public std::enable_shared_from_this<EngineChild> {
 
   /// `on_event` gets what the program says until it serves. It must not throw, and is not called after end().
   static Result<std::shared_ptr<EngineChild>> start(asio::any_io_executor executor, Program program,
-                                                    const ProcessSpec& spec, const fs::path& log, OnEvent on_event);
+                                                    const ProcessSpec& spec, const fs::path& log,
+                                                    OnEvent on_event);
 
-  /// `serving`: from now on only warnings and errors are kept, and nothing that was said before explains the end.
+  /// `serving`: from now on only warnings and errors are kept, and nothing that was said before explains the
+  /// end.
   void enter(RunPhase phase);
 
   pid_t pid() const { return process_->pid(); }

@@ -1,4 +1,5 @@
-// The file that an engine program's output goes to, bounded in size. Its writes block as little as a page cache does.
+// The file that an engine program's output goes to, bounded in size. Its writes block as little as a page
+// cache does.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +12,9 @@ namespace caravan::engine {
 
 inline constexpr std::uint64_t kMaxLogBytes = std::uint64_t{4} << 20U;
 
-/// Keeps the first half of the limit for good: how the program started. What follows restarts behind it when the file is
-/// full. The file of the run before is kept as "<path>.old". A log that cannot be written is no reason to stop: then
-/// nothing is written.
+/// Keeps the first half of the limit for good: how the program started. What follows restarts behind it when
+/// the file is full. The file of the run before is kept as "<path>.old". A log that cannot be written is no
+/// reason to stop: then nothing is written.
 class EngineLog {
  public:
   /// Empty path: no log.

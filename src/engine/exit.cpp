@@ -23,7 +23,8 @@ struct CauseRow {
 constexpr std::array<CauseRow, 11> kCauses{{
     {ExitCause::asked, "asked", Code::interrupted, "was stopped", ""},
     {ExitCause::killed, "killed", Code::unavailable, "was killed",
-     "if nobody did that, the system was short of memory: give this device fewer layers, or close other apps"},
+     "if nobody did that, the system was short of memory: give this device fewer layers, or close other "
+     "apps"},
     {ExitCause::out_of_memory, "out_of_memory", Code::exhausted, "ran out of memory",
      "use a smaller context or model, or more devices"},
     {ExitCause::port_taken, "port_taken", Code::unavailable, "found its port taken",
@@ -32,8 +33,8 @@ constexpr std::array<CauseRow, 11> kCauses{{
      "check the file with `caravan models verify`, or pull it again with `caravan models pull`"},
     {ExitCause::worker_lost, "worker_lost", Code::disconnected, "lost a worker",
      "see on that device why its RPC server ended, and whether it is still on the network"},
-    {ExitCause::worker_incompatible, "worker_incompatible", Code::incompatible, "does not understand a worker",
-     "use the same engine on every device: run `./run build` there"},
+    {ExitCause::worker_incompatible, "worker_incompatible", Code::incompatible,
+     "does not understand a worker", "use the same engine on every device: run `./run build` there"},
     {ExitCause::flag_unknown, "flag_unknown", Code::incompatible, "does not take what it was started with",
      "use the engine that `./run build` makes, or see `caravan engine` for what was found"},
     {ExitCause::missing_library, "missing_library", Code::incompatible, "cannot be loaded",
@@ -113,7 +114,8 @@ Finding find_cause(const ExitStatus& status, const OutputRing& output, RunPhase 
 /// Some causes say themselves when they happen.
 std::string_view while_doing(ExitCause cause, RunPhase phase) {
   const bool any_time = cause == ExitCause::killed || cause == ExitCause::out_of_memory ||
-                        cause == ExitCause::worker_lost || cause == ExitCause::crashed || cause == ExitCause::exited;
+                        cause == ExitCause::worker_lost || cause == ExitCause::crashed ||
+                        cause == ExitCause::exited;
   if (!any_time || phase == RunPhase::serving) return "";
   return phase == RunPhase::loading ? " while loading the model" : " while starting";
 }
@@ -151,7 +153,8 @@ ExitReport classify(Program program, const ExitStatus& status, const OutputRing&
   report.cause = finding.cause;
   report.line = finding.line;
   report.worker = finding.worker;
-  report.error = Error{row_of(finding.cause).code, cause_line(program, status, finding, phase), cure_line(status, finding)};
+  report.error = Error{row_of(finding.cause).code, cause_line(program, status, finding, phase),
+                       cure_line(status, finding)};
   return report;
 }
 

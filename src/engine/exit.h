@@ -15,17 +15,17 @@ enum class Program { llama_server, rpc_server };
 enum class RunPhase { starting, loading, serving };
 
 enum class ExitCause {
-  asked,                ///< we stopped it
-  killed,               ///< SIGKILL from elsewhere: a person, or the system short of memory
-  out_of_memory,        ///< an allocation failed, here or on the worker that is named
+  asked,          ///< we stopped it
+  killed,         ///< SIGKILL from elsewhere: a person, or the system short of memory
+  out_of_memory,  ///< an allocation failed, here or on the worker that is named
   port_taken,
   model_unreadable,
   worker_lost,          ///< a worker's connection broke or could not be made: llama-server ends with it
   worker_incompatible,  ///< a worker speaks another version of the protocol
   flag_unknown,         ///< a flag, or the value of one
   missing_library,
-  crashed,              ///< another signal or a failed assertion
-  exited,               ///< by itself, for no reason that it told
+  crashed,  ///< another signal or a failed assertion
+  exited,   ///< by itself, for no reason that it told
 };
 
 /// As it is written in JSON, e.g. "out_of_memory".

@@ -66,25 +66,41 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"flag_unknown", kServer, kFailed, kStarting, ExitCause::flag_unknown, "--no-such-flag"},
         Case{"flag_value", kServer, kFailed, kStarting, ExitCause::flag_unknown, "\"--ctx-size\": stoi"},
         Case{"flag_device", kServer, kFailed, kStarting, ExitCause::flag_unknown, "invalid device: RPC0"},
-        Case{"rpc_flag_unknown", kRpc, {0, 0}, kStarting, ExitCause::flag_unknown, "unknown argument: --nope"},
+        Case{
+            "rpc_flag_unknown", kRpc, {0, 0}, kStarting, ExitCause::flag_unknown, "unknown argument: --nope"},
         Case{"rpc_device", kRpc, kFailed, kStarting, ExitCause::flag_unknown, "unknown device: NOPE"},
-        Case{"rpc_threads", kRpc, kFailed, kStarting, ExitCause::flag_unknown, "invalid number of threads: 0"},
-        Case{"model_missing", kServer, kFailed, kLoading, ExitCause::model_unreadable, "No such file or directory"},
-        Case{"model_foreign", kServer, kFailed, kLoading, ExitCause::model_unreadable, "invalid magic characters"},
+        Case{"rpc_threads", kRpc, kFailed, kStarting, ExitCause::flag_unknown,
+             "invalid number of threads: 0"},
+        Case{"model_missing", kServer, kFailed, kLoading, ExitCause::model_unreadable,
+             "No such file or directory"},
+        Case{"model_foreign", kServer, kFailed, kLoading, ExitCause::model_unreadable,
+             "invalid magic characters"},
         Case{"model_empty", kServer, kFailed, kLoading, ExitCause::model_unreadable, "failed to read magic"},
-        Case{"model_truncated", kServer, kFailed, kLoading, ExitCause::model_unreadable, "corrupted or incomplete"},
+        Case{"model_truncated", kServer, kFailed, kLoading, ExitCause::model_unreadable,
+             "corrupted or incomplete"},
         Case{"model_truncated_header", kServer, kFailed, kLoading, ExitCause::model_unreadable,
              "failed to read key-value pairs"},
         Case{"context_impossible", kServer, kFailed, kLoading, ExitCause::exited, "n_ctx_seq == 0"},
-        Case{"port_taken_server", kServer, kFailed, kStarting, ExitCause::port_taken, "couldn't bind HTTP server socket"},
-        Case{"port_taken_rpc", kRpc, {0, 0}, kStarting, ExitCause::port_taken, "Failed to create server socket"},
-        Case{"missing_library", kServer, {127, 0}, kStarting, ExitCause::missing_library, "libllama-server-impl.so"},
+        Case{"port_taken_server", kServer, kFailed, kStarting, ExitCause::port_taken,
+             "couldn't bind HTTP server socket"},
+        Case{"port_taken_rpc",
+             kRpc,
+             {0, 0},
+             kStarting,
+             ExitCause::port_taken,
+             "Failed to create server socket"},
+        Case{"missing_library",
+             kServer,
+             {127, 0},
+             kStarting,
+             ExitCause::missing_library,
+             "libllama-server-impl.so"},
         Case{"memory_context", kServer, kFailed, kLoading, ExitCause::out_of_memory, "insufficient memory"},
         Case{"memory_vocabulary", kServer, kFailed, kLoading, ExitCause::out_of_memory, "bad_alloc"},
-        Case{"memory_worker_kv", kServer, kFailed, kLoading, ExitCause::out_of_memory, "failed to allocate RPC0",
-             "127.0.0.1:50083"},
-        Case{"memory_worker_weights", kServer, kFailed, kLoading, ExitCause::out_of_memory, "failed to allocate RPC0",
-             "127.0.0.1:50083"},
+        Case{"memory_worker_kv", kServer, kFailed, kLoading, ExitCause::out_of_memory,
+             "failed to allocate RPC0", "127.0.0.1:50083"},
+        Case{"memory_worker_weights", kServer, kFailed, kLoading, ExitCause::out_of_memory,
+             "failed to allocate RPC0", "127.0.0.1:50083"},
         Case{"rpc_memory", kRpc, kAborted, kServing, ExitCause::out_of_memory, "insufficient memory"},
         Case{"worker_unreachable", kServer, kAborted, kStarting, ExitCause::worker_lost, "Failed to connect",
              "127.0.0.1:1"},
@@ -94,12 +110,13 @@ INSTANTIATE_TEST_SUITE_P(
              "Remote RPC server crashed or returned malformed response"},
         Case{"worker_lost_backtrace", kServer, kAborted, kServing, ExitCause::worker_lost,
              "Remote RPC server crashed or returned malformed response"},
-        Case{"worker_incompatible", kServer, kAborted, kStarting, ExitCause::worker_incompatible, "RPC handshake failed",
-             "127.0.0.1:50080"}),
+        Case{"worker_incompatible", kServer, kAborted, kStarting, ExitCause::worker_incompatible,
+             "RPC handshake failed", "127.0.0.1:50080"}),
     [](const testing::TestParamInfo<Case>& each) { return each.param.recorded; });
 
 TEST(Exit, AskedToStopIsNoFailureWhateverItSaid) {
-  const ExitReport report = classify_lines(testing_support::recorded_lines("model_empty"), kServer, kFailed, kLoading, true);
+  const ExitReport report =
+      classify_lines(testing_support::recorded_lines("model_empty"), kServer, kFailed, kLoading, true);
   EXPECT_EQ(report.cause, ExitCause::asked);
   EXPECT_EQ(report.error.code, Code::interrupted);
 }
@@ -120,16 +137,18 @@ TEST(Exit, CrashWithoutAWord) {
 }
 
 TEST(Exit, FailedAssertionIsACrashThatQuotesIt) {
-  const ExitReport report = classify_lines({"/x/ggml.c:12: GGML_ASSERT(n > 0) failed"}, kServer, kAborted, kServing);
+  const ExitReport report =
+      classify_lines({"/x/ggml.c:12: GGML_ASSERT(n > 0) failed"}, kServer, kAborted, kServing);
   EXPECT_EQ(report.cause, ExitCause::crashed);
   EXPECT_EQ(report.line, "ggml.c:12: GGML_ASSERT(n > 0) failed");
 }
 
 TEST(Exit, AndroidsAndMuslsWordsForAMissingLibrary) {
-  for (const char* line : {"CANNOT LINK EXECUTABLE \"./llama-server\": library \"libllama.so\" not found: needed by main "
-                           "executable",
-                           "Error loading shared library libllama.so: No such file or directory (needed by ./llama-server)",
-                           "./llama-server: symbol lookup error: ./llama-server: undefined symbol: llama_x"}) {
+  for (const char* line :
+       {"CANNOT LINK EXECUTABLE \"./llama-server\": library \"libllama.so\" not found: needed by main "
+        "executable",
+        "Error loading shared library libllama.so: No such file or directory (needed by ./llama-server)",
+        "./llama-server: symbol lookup error: ./llama-server: undefined symbol: llama_x"}) {
     EXPECT_EQ(classify_lines({line}, kServer, {1, 0}, kStarting).cause, ExitCause::missing_library) << line;
   }
 }
@@ -142,7 +161,8 @@ TEST(Exit, ARequestCannotMakeUpACauseOfTheStart) {
 }
 
 TEST(Exit, EscapesOfATerminalAreNotQuoted) {
-  const ExitReport report = classify_lines({"error: invalid argument: \x1b[31m"}, kServer, kFailed, kStarting);
+  const ExitReport report =
+      classify_lines({"error: invalid argument: \x1b[31m"}, kServer, kFailed, kStarting);
   EXPECT_THAT(report.error.message, Not(HasSubstr("\x1b")));
 }
 

@@ -1,7 +1,6 @@
 #include "engine/fingerprint.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <unistd.h>
 
 #include <array>
@@ -10,6 +9,7 @@
 #include <memory>
 
 #include <fmt/format.h>
+#include <openssl/evp.h>
 
 #include "base/descriptor.h"
 
@@ -24,7 +24,8 @@ struct DigestDeleter {
 using Digest = std::unique_ptr<EVP_MD_CTX, DigestDeleter>;
 
 bool is_engine_library(const std::string& name) {
-  const bool ours = name.rfind("libggml", 0) == 0 || name.rfind("libllama", 0) == 0 || name.rfind("libmtmd", 0) == 0;
+  const bool ours =
+      name.rfind("libggml", 0) == 0 || name.rfind("libllama", 0) == 0 || name.rfind("libmtmd", 0) == 0;
   return ours && name.find(".so") != std::string::npos;
 }
 
@@ -58,7 +59,8 @@ Result<std::string> engine_fingerprint(const EngineFiles& files) {
   std::error_code unresolved;
   const fs::path real = fs::canonical(files.llama_server, unresolved);
   const fs::path folder = unresolved ? files.folder() : real.parent_path();
-  std::map<std::string, fs::path> parts{{"llama-server", files.llama_server}, {"rpc-server", files.rpc_server}};
+  std::map<std::string, fs::path> parts{{"llama-server", files.llama_server},
+                                        {"rpc-server", files.rpc_server}};
   add_libraries(folder, parts);
   add_libraries(folder.parent_path() / "lib", parts);
 

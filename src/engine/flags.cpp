@@ -11,7 +11,8 @@ constexpr std::size_t kMaxFlags = 2000;
 constexpr std::size_t kMaxFlagBytes = 64;
 
 bool is_flag_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+         c == '_';
 }
 
 }  // namespace
@@ -19,14 +20,17 @@ bool is_flag_character(char c) {
 EngineFlags EngineFlags::from_help(std::string_view help) {
   EngineFlags flags;
   for (const std::string& line : split(help, '\n')) {
-    // Flags stand at the margin, in the RPC server's help two columns from it; what explains them is far to the right.
+    // Flags stand at the margin, in the RPC server's help two columns from it; what explains them is far to
+    // the right.
     const std::size_t indent = line.find_first_not_of(' ');
-    if (indent <= 2 && flags.values_.size() < kMaxFlags) flags.add_line(std::string_view(line).substr(indent));
+    if (indent <= 2 && flags.values_.size() < kMaxFlags)
+      flags.add_line(std::string_view(line).substr(indent));
   }
   return flags;
 }
 
-/// "-fa,   --flash-attn [on|off|auto]       set Flash Attention use": names, the last with its value, two blanks, text.
+/// "-fa,   --flash-attn [on|off|auto]       set Flash Attention use": names, the last with its value, two
+/// blanks, text.
 void EngineFlags::add_line(std::string_view line) {
   std::vector<std::string> names;
   std::string value;
@@ -64,6 +68,7 @@ std::string EngineFlags::first_of(std::initializer_list<std::string_view> names)
 
 std::vector<std::string> EngineFlags::names() const {
   std::vector<std::string> all;
+  all.reserve(values_.size());
   for (const auto& [name, value] : values_) all.push_back(name);
   return all;
 }

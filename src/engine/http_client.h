@@ -1,11 +1,11 @@
-// HTTP/1.1 client over TCP or a Unix socket: one request on a connection of its own, the reply read piece by
+// HTTP/1.1 client over TCP or a Unix socket: one request on a connection of its own, its reply piece by
 // piece.
 //
 // All of it runs on the executor of the calling coroutine and never blocks. Every wait has a time-out, given
 // by the caller. Errors: Code::disconnected when the other side refuses, goes away or breaks HTTP,
 // Code::unavailable when a time-out passed, Code::exhausted when a reply is longer than allowed,
-// Code::invalid when the request cannot be sent as it is. A wait that is cancelled (asio's `a || b`) unwinds
-// as usual in asio, and its connection closes with it.
+// Code::invalid when the request cannot be sent as it is. A wait that is cancelled (asio's `a || b`) is
+// Code::disconnected, and the coroutine ends at its next wait.
 #pragma once
 
 #include <chrono>

@@ -17,7 +17,7 @@ namespace caravan::engine {
 
 namespace {
 
-using asio::experimental::awaitable_operators::operator||;
+using namespace asio::experimental::awaitable_operators;
 constexpr auto kUseResult = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds kHealthPatience{2000};
 constexpr std::chrono::milliseconds kBetweenHealthChecks{100};
@@ -70,7 +70,8 @@ int LlamaServer::State::rank_of_device(const std::string& device) const {
 int LlamaServer::State::rank_of_buffer(const std::string& device) const {
   for (std::size_t i = 0; i < arguments.workers.size(); ++i) {
     const std::string address_part = fmt::format("[{}]", to_string(HttpAddress(arguments.workers[i])));
-    if (device.rfind("RPC", 0) == 0 && device.find(address_part) != std::string::npos) return static_cast<int>(i) + 1;
+    if (device.rfind("RPC", 0) == 0 && device.find(address_part) != std::string::npos)
+      return static_cast<int>(i) + 1;
   }
   return 0;
 }
@@ -82,7 +83,8 @@ asio::awaitable<bool> LlamaServer::State::answers() const {
   co_return reply.ok() && reply->status == 200;
 }
 
-Result<std::unique_ptr<LlamaServer>> LlamaServer::start(asio::any_io_executor executor, const EngineFacts& engine,
+Result<std::unique_ptr<LlamaServer>> LlamaServer::start(asio::any_io_executor executor,
+                                                        const EngineFacts& engine,
                                                         const MasterArguments& arguments, const fs::path& log,
                                                         OnProgress on_progress) {
   const auto list = master_arguments(arguments, engine.server_flags, engine.rpc_device_names);
@@ -112,7 +114,8 @@ asio::awaitable<Result<TcpAddress>> LlamaServer::ready() {
   while (!child.report() && !state->address) {
     co_await child.changed().past(child.changed().count());
     const asio::cancellation_state waiting = co_await asio::this_coro::cancellation_state;
-    if (waiting.cancelled() != asio::cancellation_type::none) co_return Error{Code::interrupted, "cancelled", ""};
+    if (waiting.cancelled() != asio::cancellation_type::none)
+      co_return Error{Code::interrupted, "cancelled", ""};
   }
   asio::steady_timer pause(child.changed().executor());
   while (!child.report()) {
@@ -136,18 +139,22 @@ std::vector<ObservedRank> LlamaServer::observed() const {
     total += state_->arguments.layers[rank];
   }
   for (const auto& [layer, device] : state_->layers) {
-    if (layer < total) ranks[static_cast<std::size_t>(state_->rank_of_device(device))].layers.push_back(layer);
+    if (layer < total)
+      ranks[static_cast<std::size_t>(state_->rank_of_device(device))].layers.push_back(layer);
   }
   for (const BufferSize& buffer : state_->buffers) {
     ObservedRank& rank = ranks[static_cast<std::size_t>(state_->rank_of_buffer(buffer.device))];
     if (buffer.kind == BufferSize::Kind::model) rank.weights += buffer.bytes;
     if (buffer.kind == BufferSize::Kind::kv) rank.kv_cache += buffer.bytes;
-    if (buffer.kind == BufferSize::Kind::compute || buffer.kind == BufferSize::Kind::output) rank.compute += buffer.bytes;
+    if (buffer.kind == BufferSize::Kind::compute || buffer.kind == BufferSize::Kind::output)
+      rank.compute += buffer.bytes;
   }
   return ranks;
 }
 
 asio::awaitable<ExitReport> LlamaServer::exited() { return state_->child->exited(); }
-asio::awaitable<void> LlamaServer::stop(std::chrono::milliseconds grace) { return state_->child->stop(grace); }
+asio::awaitable<void> LlamaServer::stop(std::chrono::milliseconds grace) {
+  return state_->child->stop(grace);
+}
 
 }  // namespace caravan::engine

@@ -37,8 +37,8 @@ class LlamaServer {
  public:
   using OnProgress = std::function<void(LoadStep)>;
 
-  /// Starts it; it is not ready yet. `log` gets its output, at most kMaxLogBytes, without what people ask and get; empty:
-  /// none. `on_progress` must not throw and may be empty.
+  /// Starts it; it is not ready yet. `log` gets its output, at most kMaxLogBytes, without what people ask and
+  /// get; empty: none. `on_progress` must not throw and may be empty.
   static Result<std::unique_ptr<LlamaServer>> start(asio::any_io_executor executor, const EngineFacts& engine,
                                                     const MasterArguments& arguments, const fs::path& log,
                                                     OnProgress on_progress);
@@ -47,8 +47,9 @@ class LlamaServer {
   LlamaServer(const LlamaServer&) = delete;
   LlamaServer& operator=(const LlamaServer&) = delete;
 
-  /// Completes when it answers requests, with its address, or has ended, with the cause as an error. It never gives up by
-  /// itself: a worker that hangs makes it wait without end, so the caller cancels this when it takes too long.
+  /// Completes when it answers requests, with its address, or has ended, with the cause as an error. It never
+  /// gives up by itself: a worker that hangs makes it wait without end, so the caller cancels this when it
+  /// takes too long.
   asio::awaitable<Result<TcpAddress>> ready();
 
   pid_t pid() const;

@@ -44,14 +44,15 @@ class LlamaServerTest : public testing::Test {
       tcp::socket socket = co_await health_.async_accept(asio::use_awaitable);
       std::string request;
       co_await asio::async_read_until(socket, asio::dynamic_buffer(request), "\r\n\r\n", kUseResult);
-      const std::string reply = "HTTP/1.1 " + statuses[i] + "\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+      const std::string reply =
+          "HTTP/1.1 " + statuses[i] + "\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
       co_await asio::async_write(socket, asio::buffer(reply), kUseResult);
       health_checks_.push_back(request.substr(0, request.find('\r')));
     }
   }
 
-  /// Starts a server that does `first`, writes the recorded output with our address in place of its own, and then does
-  /// `last`.
+  /// Starts a server that does `first`, writes the recorded output with our address in place of its own, and
+  /// then does `last`.
   void start(const std::string& record, const std::string& last, const std::string& first = "") {
     std::string output;
     for (const std::string& line : split(recorded(record), '\n')) {
@@ -59,8 +60,8 @@ class LlamaServerTest : public testing::Test {
       if (place == std::string::npos) {
         output += line + "\n";
       } else {
-        output += line.substr(0, place) + "listening on http://127.0.0.1:" +
-                  std::to_string(health_.local_endpoint().port()) + "\n";
+        output += line.substr(0, place) +
+                  "listening on http://127.0.0.1:" + std::to_string(health_.local_endpoint().port()) + "\n";
       }
     }
     ASSERT_TRUE(write_file_atomically(folder_.path() / "output", output).ok());

@@ -34,7 +34,8 @@ fs::path rpc_server_in(const fs::path& folder) {
 
 Error without_rpc(const fs::path& llama_server) {
   return Error{Code::incompatible,
-               fmt::format("{} was built without RPC: there is no ggml-rpc-server beside it", for_people(llama_server)),
+               fmt::format("{} was built without RPC: there is no ggml-rpc-server beside it",
+                           for_people(llama_server)),
                "rebuild it with -DGGML_RPC=ON, or run `./run build`"};
 }
 
@@ -104,7 +105,8 @@ Result<EngineFiles> locate_engine(const EnginePlaces& places) {
 
 std::map<std::string, std::string> engine_environment(const EngineFiles& files) {
   std::error_code failure;
-  const fs::path program = fs::canonical(files.llama_server, failure);  // a link may stand elsewhere than the libraries
+  const fs::path program =
+      fs::canonical(files.llama_server, failure);  // a link may stand elsewhere than the libraries
   std::string folders = (failure ? files.llama_server : program).parent_path().string();
   if (const auto ours = environment("LD_LIBRARY_PATH")) folders += ":" + *ours;
   return {{"LD_LIBRARY_PATH", folders}, {"GGML_NO_BACKTRACE", "1"}};

@@ -31,13 +31,14 @@ struct EnginePlaces {
 /// Those of this process's environment.
 EnginePlaces engine_places(std::string option);
 
-/// Code::not_found, or Code::incompatible for an engine without RPC, when there is none; the message says where it looked.
-/// A folder that was named but does not hold an engine is an error, not a reason to look further. Of a source or build
-/// folder its bin/ or build/bin/ counts.
+/// Code::not_found, or Code::incompatible for an engine without RPC, when there is none; the message says
+/// where it looked. A folder that was named but does not hold an engine is an error, not a reason to look
+/// further. Of a source or build folder its bin/ or build/bin/ counts.
 Result<EngineFiles> locate_engine(const EnginePlaces& places);
 
-/// What the programs need beside our environment: the folder where they find their libraries; and no backtrace when they
-/// abort, which they make by running a debugger on themselves: with one installed that takes seconds.
+/// What the programs need beside our environment: the folder where they find their libraries; and no
+/// backtrace when they abort, which they make by running a debugger on themselves: with one installed that
+/// takes seconds.
 std::map<std::string, std::string> engine_environment(const EngineFiles& files);
 
 }  // namespace caravan::engine

@@ -100,7 +100,8 @@ TEST_F(Locate, NothingAtAllSaysWhereItLooked) {
 TEST_F(Locate, LibrariesAreFoundBesideTheProgramBehindALink) {
   const fs::path real = add("real", {"llama-server", "ggml-rpc-server"});
   const fs::path links = add("links", {});
-  for (const char* program : {"llama-server", "ggml-rpc-server"}) fs::create_symlink(real / program, links / program);
+  for (const char* program : {"llama-server", "ggml-rpc-server"})
+    fs::create_symlink(real / program, links / program);
   EnginePlaces named;
   named.option = links.string();
   const auto found = locate_engine(named);

@@ -12,7 +12,9 @@ namespace {
 constexpr std::size_t kMaxNameBytes = 256;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 /// What stands behind the first `mark`, or nothing.
 std::optional<std::string_view> after(std::string_view text, std::string_view mark) {
@@ -21,7 +23,9 @@ std::optional<std::string_view> after(std::string_view text, std::string_view ma
   return text.substr(at + mark.size());
 }
 
-std::string_view until(std::string_view text, std::string_view ends) { return text.substr(0, text.find_first_of(ends)); }
+std::string_view until(std::string_view text, std::string_view ends) {
+  return text.substr(0, text.find_first_of(ends));
+}
 
 std::optional<int> whole_number(std::string_view text, int limit) {
   int value = 0;
@@ -78,7 +82,8 @@ std::optional<EngineEvent> parse_buffer(std::string_view text) {
   return BufferSize{std::string(device), *kind, *bytes};
 }
 
-/// "listening on http://127.0.0.1:37973", or of older builds "HTTP server is listening, hostname: 127.0.0.1, port: 8080".
+/// "listening on http://127.0.0.1:37973", or of older builds "HTTP server is listening, hostname: 127.0.0.1,
+/// port: 8080".
 std::optional<EngineEvent> parse_listening(std::string_view text) {
   std::string_view host;
   std::string_view port;
@@ -134,7 +139,8 @@ struct TroubleMark {
   std::string_view text;
   Trouble::Kind kind;
 };
-/// In order: a line that has several marks is of the first one's kind. All are of real logs, see exit_test.cpp.
+/// In order: a line that has several marks is of the first one's kind. All are of real logs, see
+/// exit_test.cpp.
 constexpr std::array<TroubleMark, 28> kTroubles{{
     {"error while loading shared libraries:", Trouble::Kind::missing_library},  // glibc
     {"CANNOT LINK EXECUTABLE", Trouble::Kind::missing_library},                 // Android
@@ -178,7 +184,8 @@ bool is_abort(std::string_view text) {
   return false;
 }
 
-/// The address in "Failed to connect to 127.0.0.1:50062" or "failed to allocate RPC0[127.0.0.1:50062] buffer".
+/// The address in "Failed to connect to 127.0.0.1:50062" or "failed to allocate RPC0[127.0.0.1:50062]
+/// buffer".
 std::string worker_in(std::string_view text) {
   std::string_view address;
   for (const std::string_view mark : {"Failed to connect to ", "RPC handshake failed for "}) {
@@ -232,7 +239,8 @@ LogLine split_level(std::string_view line) {
 }
 
 bool possible_while_serving(Trouble::Kind kind) {
-  return kind == Trouble::Kind::out_of_memory || kind == Trouble::Kind::worker_lost || kind == Trouble::Kind::aborted;
+  return kind == Trouble::Kind::out_of_memory || kind == Trouble::Kind::worker_lost ||
+         kind == Trouble::Kind::aborted;
 }
 
 std::optional<EngineEvent> parse_engine_line(std::string_view line) {

@@ -11,15 +11,16 @@
 
 namespace caravan::engine {
 
-/// A line of llama.cpp's logger: "0.01.234.567 W text". Other lines have no level: what is written past the logger, and
-/// the second and further lines of a message.
+/// A line of llama.cpp's logger: "0.01.234.567 W text". Other lines have no level: what is written past the
+/// logger, and the second and further lines of a message.
 struct LogLine {
   char level = '\0';  ///< 'E', 'W', 'I', 'D' or '\0'
   std::string_view text;
 };
 LogLine split_level(std::string_view line);
 
-/// "load_tensors: layer  10 assigned to device RPC0". The number after the last repeating layer is the output layer.
+/// "load_tensors: layer  10 assigned to device RPC0". The number after the last repeating layer is the output
+/// layer.
 struct LayerAssigned {
   int layer = 0;
   std::string device;
@@ -27,8 +28,8 @@ struct LayerAssigned {
 
 struct BufferSize {
   enum class Kind { model, kv, compute, output };
-  /// As in the log: "CPU", "CPU_Mapped", "RPC0[127.0.0.1:50052]". The number in the last is that of the device *within*
-  /// that worker; only the address tells workers apart.
+  /// As in the log: "CPU", "CPU_Mapped", "RPC0[127.0.0.1:50052]". The number in the last is that of the
+  /// device *within* that worker; only the address tells workers apart.
   std::string device;
   Kind kind = Kind::model;
   Bytes bytes;  ///< to a hundredth of a MiB
@@ -40,7 +41,8 @@ struct Listening {
   std::uint16_t port = 0;
 };
 
-/// "Starting RPC server v7.0.0"; written before the port is bound, and into a buffer that is flushed at the end.
+/// "Starting RPC server v7.0.0"; written before the port is bound, and into a buffer that is flushed at the
+/// end.
 struct RpcBanner {
   int major = 0;
   int minor = 0;
@@ -67,15 +69,17 @@ struct Trouble {
   std::string worker;  ///< address of the worker that it names, or empty
 };
 
-/// The other kinds end a program before it serves. Once it does, such a line can only be one that quotes a request.
+/// The other kinds end a program before it serves. Once it does, such a line can only be one that quotes a
+/// request.
 bool possible_while_serving(Trouble::Kind kind);
 
 using EngineEvent = std::variant<LayerAssigned, BufferSize, Listening, RpcBanner, LoadStep, Trouble>;
 
 std::optional<EngineEvent> parse_engine_line(std::string_view line);
 
-/// Of the lines that llama-server writes with debug messages on, the ones that may be kept: all while it loads; once it
-/// serves only warnings, errors and reasons of its end, since debug messages contain what people ask and get.
+/// Of the lines that llama-server writes with debug messages on, the ones that may be kept: all while it
+/// loads; once it serves only warnings, errors and reasons of its end, since debug messages contain what
+/// people ask and get.
 bool keep_in_log(std::string_view line, bool serving);
 
 }  // namespace caravan::engine

@@ -11,7 +11,8 @@
 
 namespace caravan::engine {
 
-/// Keeps the first and the last lines and the first troubles; memory is bounded by the counts below and kMaxLineBytes.
+/// Keeps the first and the last lines and the first troubles; memory is bounded by the counts below and
+/// kMaxLineBytes.
 class OutputRing {
  public:
   static constexpr std::size_t kFirstLines = 16;

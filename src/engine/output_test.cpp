@@ -25,8 +25,10 @@ TEST(EngineOutput, LevelOfALine) {
   EXPECT_EQ(split_level("0.01.234.567 W srv  x: y").level, 'W');
   EXPECT_EQ(split_level("0.01.234.567 W srv  x: y").text, "srv  x: y");
   EXPECT_EQ(split_level("123.59.999.999 D x").level, 'D');
-  EXPECT_EQ(split_level("\x1b[0m0.01.374.412 D \x1b[1mPhase 1").level, 'D') << "colours that a message left on";
-  for (const char* line : {"", " ", "0.01.234.567", "0.01.234.567 ", "0.01.234.567 Q x", "0.01 W x", "W x", "E", "\x1b["}) {
+  EXPECT_EQ(split_level("\x1b[0m0.01.374.412 D \x1b[1mPhase 1").level, 'D')
+      << "colours that a message left on";
+  for (const char* line :
+       {"", " ", "0.01.234.567", "0.01.234.567 ", "0.01.234.567 Q x", "0.01 W x", "W x", "E", "\x1b["}) {
     EXPECT_EQ(split_level(line).level, '\0') << line;
     EXPECT_EQ(split_level(line).text, line);
   }
@@ -77,7 +79,8 @@ TEST(EngineOutput, ARealLoadGoesThroughItsStepsAndListens) {
 }
 
 TEST(EngineOutput, LinesOfOlderBuilds) {
-  const auto layer = parse<LayerAssigned>("load_tensors: layer   3 assigned to device RPC[10.0.0.2:50052], is_swa = 0");
+  const auto layer =
+      parse<LayerAssigned>("load_tensors: layer   3 assigned to device RPC[10.0.0.2:50052], is_swa = 0");
   ASSERT_TRUE(layer);
   EXPECT_EQ(layer->device, "RPC[10.0.0.2:50052]");
   const auto address =
@@ -98,24 +101,27 @@ TEST(EngineOutput, Banner) {
 TEST(EngineOutput, BrokenLinesAreNoEvents) {
   for (const char* line :
        {"layer  assigned to device RPC0", "layer -1 assigned to device RPC0", "layer 1 assigned to device ",
-        "layer 99999999999 assigned to device RPC0", "x: CPU model buffer size = ", "x: CPU model buffer size = 1e9 MiB",
-        "x: CPU model buffer size = -1.00 MiB", "x: CPU strange buffer size = 1.00 MiB", "buffer size = 1.00 MiB",
-        "listening on http://", "listening on http://127.0.0.1", "listening on http://127.0.0.1:0",
-        "listening on http://127.0.0.1:70000", "Starting RPC server v7", "Starting RPC server v7.0.x",
-        "Starting RPC server v7.0.999"}) {
+        "layer 99999999999 assigned to device RPC0",
+        "x: CPU model buffer size = ", "x: CPU model buffer size = 1e9 MiB",
+        "x: CPU model buffer size = -1.00 MiB", "x: CPU strange buffer size = 1.00 MiB",
+        "buffer size = 1.00 MiB", "listening on http://", "listening on http://127.0.0.1",
+        "listening on http://127.0.0.1:0", "listening on http://127.0.0.1:70000", "Starting RPC server v7",
+        "Starting RPC server v7.0.x", "Starting RPC server v7.0.999"}) {
     EXPECT_FALSE(parse_engine_line(line)) << line;
   }
 }
 
 TEST(EngineOutput, WhatAModelOrAPersonSaysIsNoTrouble) {
-  EXPECT_FALSE(parse_engine_line("0.00.024.954 I llama_model_loader: - kv 2: general.name str = error loading model"));
+  EXPECT_FALSE(
+      parse_engine_line("0.00.024.954 I llama_model_loader: - kv 2: general.name str = error loading model"));
   EXPECT_FALSE(parse_engine_line("0.01.024.954 D Parsed message: {\"content\":\"std::bad_alloc\"}"));
   EXPECT_FALSE(parse_engine_line("see a.cpp:12 for more"));
   EXPECT_TRUE(parse<Trouble>("/home/me/ggml/src/ggml.c:12: GGML_ASSERT(x) failed"));
 }
 
 TEST(EngineOutput, TroubleNamesTheWorkerAndSparesTheFolder) {
-  const auto trouble = parse<Trouble>("/home/me/ggml-rpc/ggml-rpc.cpp:547: Failed to connect to 10.0.0.2:50052");
+  const auto trouble =
+      parse<Trouble>("/home/me/ggml-rpc/ggml-rpc.cpp:547: Failed to connect to 10.0.0.2:50052");
   ASSERT_TRUE(trouble);
   EXPECT_EQ(trouble->kind, Trouble::Kind::worker_lost);
   EXPECT_EQ(trouble->worker, "10.0.0.2:50052");
@@ -128,11 +134,12 @@ TEST(EngineOutput, LogKeepsEverythingUntilItServes) {
 }
 
 TEST(EngineOutput, LogOfAServingEngineHasNothingThatPeopleSaid) {
-  for (const char* line : {"0.02.124.800 D slot process_toke: n_gen = 2, next token:  3575 ' capital'",
-                           "0.02.223.078 D Parsed message: {\"role\":\"assistant\",\"content\":\"The capital\"}",
-                           "0.02.102.699 I slot launch_slot_: id  0 | task 0 | processing task", "root ::= \"secret\"",
-                           "\x1b[0m0.01.374.412 D \x1b[1mPhase 1: a prompt", "'", "",
-                           "error: unknown argument: --quoted-from-a-prompt"}) {
+  for (const char* line :
+       {"0.02.124.800 D slot process_toke: n_gen = 2, next token:  3575 ' capital'",
+        "0.02.223.078 D Parsed message: {\"role\":\"assistant\",\"content\":\"The capital\"}",
+        "0.02.102.699 I slot launch_slot_: id  0 | task 0 | processing task", "root ::= \"secret\"",
+        "\x1b[0m0.01.374.412 D \x1b[1mPhase 1: a prompt", "'", "",
+        "error: unknown argument: --quoted-from-a-prompt"}) {
     EXPECT_FALSE(keep_in_log(line, true)) << line;
   }
   for (const char* line : {"0.01.732.350 E send failed (bytes_sent=0, size_to_send=8)",

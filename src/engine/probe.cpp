@@ -28,7 +28,8 @@ asio::awaitable<Result<Captured>> ask(asio::any_io_executor executor, EngineFile
 }
 
 /// The flags of a program, or why it cannot be run.
-asio::awaitable<Result<EngineFlags>> ask_flags(asio::any_io_executor executor, EngineFiles files, Program program) {
+asio::awaitable<Result<EngineFlags>> ask_flags(asio::any_io_executor executor, EngineFiles files,
+                                               Program program) {
   const fs::path path = program == Program::llama_server ? files.llama_server : files.rpc_server;
   std::vector<std::string> question{"--help"};
   const auto help = co_await ask(executor, files, path, std::move(question));
@@ -63,9 +64,12 @@ asio::awaitable<Result<void>> ask_rpc(asio::any_io_executor executor, EngineFact
   co_return classify(Program::llama_server, listed->status, listed->output, false, RunPhase::starting).error;
 }
 
-/// It tells what its processor code was built for only on its way to a model, so it is given one that is not there.
-asio::awaitable<std::vector<std::string>> ask_features(asio::any_io_executor executor, const EngineFacts& facts) {
-  std::vector<std::string> arguments{"--model", "/nonexistent/model.gguf", "--host", "127.0.0.1", "--port", "0"};
+/// It tells what its processor code was built for only on its way to a model, so it is given one that is not
+/// there.
+asio::awaitable<std::vector<std::string>> ask_features(asio::any_io_executor executor,
+                                                       const EngineFacts& facts) {
+  std::vector<std::string> arguments{"--model", "/nonexistent/model.gguf", "--host", "127.0.0.1", "--port",
+                                     "0"};
   if (facts.server_flags.has("--log-verbosity")) arguments.insert(arguments.end(), {"--log-verbosity", "4"});
   if (facts.server_flags.has("--offline")) arguments.emplace_back("--offline");
   const auto said = co_await ask(executor, facts.files, facts.files.llama_server, std::move(arguments));
@@ -73,19 +77,22 @@ asio::awaitable<std::vector<std::string>> ask_features(asio::any_io_executor exe
 }
 
 /// Wrapped, since co_spawn needs a value that can be made from nothing.
-asio::awaitable<std::optional<Result<std::string>>> hash(EngineFiles files) { co_return engine_fingerprint(files); }
+asio::awaitable<std::optional<Result<std::string>>> hash(EngineFiles files) {
+  co_return engine_fingerprint(files);
+}
 
 }  // namespace
 
-asio::awaitable<Result<EngineFacts>> probe_engine(asio::any_io_executor executor, asio::any_io_executor background,
-                                                  EngineFiles files) {
+asio::awaitable<Result<EngineFacts>> probe_engine(asio::any_io_executor executor,
+                                                  asio::any_io_executor background, EngineFiles files) {
   EngineFacts facts;
   facts.files = files;
   auto server_flags = co_await ask_flags(executor, files, Program::llama_server);
   if (!server_flags.ok()) co_return server_flags.error();
   facts.server_flags = std::move(*server_flags);
   if (!facts.server_flags.has("--rpc")) {
-    co_return Error{Code::incompatible, fmt::format("{} was built without RPC", for_people(files.llama_server)),
+    co_return Error{Code::incompatible,
+                    fmt::format("{} was built without RPC", for_people(files.llama_server)),
                     "rebuild it with -DGGML_RPC=ON, or run `./run build`"};
   }
   auto rpc_flags = co_await ask_flags(executor, files, Program::rpc_server);
@@ -105,13 +112,14 @@ asio::awaitable<Result<EngineFacts>> probe_engine(asio::any_io_executor executor
   facts.features = co_await ask_features(executor, facts);
   const auto digest = co_await asio::co_spawn(background, hash(files), asio::use_awaitable);
   if (!digest->ok()) co_return digest->error();
-  facts.source_id = fmt::format("{}-rpc{}", facts.commit.empty() ? facts.version : facts.commit, to_string(facts.rpc));
+  facts.source_id =
+      fmt::format("{}-rpc{}", facts.commit.empty() ? facts.version : facts.commit, to_string(facts.rpc));
   facts.build_id = fmt::format("{}-{}", facts.source_id, digest->value());
   co_return facts;
 }
 
-asio::awaitable<Result<EngineFacts>> find_engine(asio::any_io_executor executor, asio::any_io_executor background,
-                                                 EnginePlaces places) {
+asio::awaitable<Result<EngineFacts>> find_engine(asio::any_io_executor executor,
+                                                 asio::any_io_executor background, EnginePlaces places) {
   auto files = locate_engine(places);
   if (!files) co_return files.error();
   co_return co_await probe_engine(executor, background, std::move(*files));

@@ -23,8 +23,8 @@ struct EngineFacts {
   std::string commit;    ///< "de3ff81"
   std::string compiler;  ///< "GNU 12.2.0 for Linux x86_64"
   RpcVersion rpc;
-  /// Which source it is: commit and RPC protocol. The same on devices with different processors; devices of one replica
-  /// must agree on it.
+  /// Which source it is: commit and RPC protocol. The same on devices with different processors; devices of
+  /// one replica must agree on it.
   std::string source_id;
   /// Exactly which build it is: source_id and a hash over its programs and libraries.
   std::string build_id;
@@ -35,13 +35,13 @@ struct EngineFacts {
   RpcDeviceNames rpc_device_names = RpcDeviceNames::by_number;
 };
 
-/// Runs the programs for a moment (0.2 s in all on a computer). `background` is for hashing, which blocks: a thread pool.
-/// Errors say what is missing and how to get it.
-asio::awaitable<Result<EngineFacts>> probe_engine(asio::any_io_executor executor, asio::any_io_executor background,
-                                                  EngineFiles files);
+/// Runs the programs for a moment (0.2 s in all on a computer). `background` is for hashing, which blocks: a
+/// thread pool. Errors say what is missing and how to get it.
+asio::awaitable<Result<EngineFacts>> probe_engine(asio::any_io_executor executor,
+                                                  asio::any_io_executor background, EngineFiles files);
 
 /// locate_engine and probe_engine.
-asio::awaitable<Result<EngineFacts>> find_engine(asio::any_io_executor executor, asio::any_io_executor background,
-                                                 EnginePlaces places);
+asio::awaitable<Result<EngineFacts>> find_engine(asio::any_io_executor executor,
+                                                 asio::any_io_executor background, EnginePlaces places);
 
 }  // namespace caravan::engine

@@ -30,7 +30,8 @@ EngineVersion parse_version(std::string_view output) {
   EngineVersion version;
   for (const std::string& line : split(output, '\n')) {
     if (version.text.empty() && line.rfind("version: ", 0) == 0) version.text = after_mark(line, "version: ");
-    if (version.compiler.empty() && line.rfind("built with ", 0) == 0) version.compiler = after_mark(line, "built with ");
+    if (version.compiler.empty() && line.rfind("built with ", 0) == 0)
+      version.compiler = after_mark(line, "built with ");
   }
   version.commit = commit_in(version.text);
   return version;

@@ -16,8 +16,8 @@ struct EngineVersion {
 /// From the output of --version; all empty when there is no version in it.
 EngineVersion parse_version(std::string_view output);
 
-/// From the line that begins with "system_info:": "AVX2", "REPACK" and whatever else says "= 1". Names of one backend
-/// stand after another without the backend's name.
+/// From the line that begins with "system_info:": "AVX2", "REPACK" and whatever else says "= 1". Names of one
+/// backend stand after another without the backend's name.
 std::vector<std::string> parse_features(std::string_view output);
 
 /// Names from the output of --list-devices: "RPC0", "Vulkan0".

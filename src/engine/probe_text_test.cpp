@@ -17,8 +17,8 @@ TEST(ProbeText, Version) {
 }
 
 TEST(ProbeText, VersionOfAnOlderBuild) {
-  const EngineVersion version =
-      parse_version("version: 4567 (abc1234)\nbuilt with cc (Debian 12.2.0-14) 12.2.0 for x86_64-linux-gnu\n");
+  const EngineVersion version = parse_version(
+      "version: 4567 (abc1234)\nbuilt with cc (Debian 12.2.0-14) 12.2.0 for x86_64-linux-gnu\n");
   EXPECT_EQ(version.text, "4567 (abc1234)");
   EXPECT_EQ(version.commit, "abc1234");
   EXPECT_EQ(version.compiler, "cc (Debian 12.2.0-14) 12.2.0 for x86_64-linux-gnu");
@@ -31,9 +31,11 @@ TEST(ProbeText, NoVersion) {
 }
 
 TEST(ProbeText, Features) {
-  EXPECT_THAT(parse_features("x\n0.0.1.2 I cmn  common_param: system_info: n_threads = 1 (n_threads_batch = 1) / 2 | CPU : "
-                             "NEON = 1 | SVE = 0 | DOTPROD = 1 | REPACK = 1 | Vulkan : NEON = 1 | \ny\n"),
-              ElementsAre("NEON", "DOTPROD", "REPACK"));
+  EXPECT_THAT(
+      parse_features(
+          "x\n0.0.1.2 I cmn  common_param: system_info: n_threads = 1 (n_threads_batch = 1) / 2 | CPU : "
+          "NEON = 1 | SVE = 0 | DOTPROD = 1 | REPACK = 1 | Vulkan : NEON = 1 | \ny\n"),
+      ElementsAre("NEON", "DOTPROD", "REPACK"));
   EXPECT_THAT(parse_features("nothing = 1 | here = 1"), ElementsAre());
 }
 
@@ -41,8 +43,9 @@ TEST(ProbeText, Devices) {
   EXPECT_THAT(parse_devices("x: y\nAvailable devices:\n  RPC0: 127.0.0.1:50062 (24105 MiB, 24105 MiB free)\n"
                             "  Vulkan0: Adreno (TM) 740 (7000 MiB, 6000 MiB free)\n"),
               ElementsAre("RPC0", "Vulkan0"));
-  EXPECT_THAT(parse_devices("Available devices:\n  RPC[127.0.0.1:50062]: RPC[127.0.0.1:50062] (2 MiB, 2 MiB free)\n"),
-              ElementsAre("RPC[127.0.0.1:50062]"));
+  EXPECT_THAT(
+      parse_devices("Available devices:\n  RPC[127.0.0.1:50062]: RPC[127.0.0.1:50062] (2 MiB, 2 MiB free)\n"),
+      ElementsAre("RPC[127.0.0.1:50062]"));
   EXPECT_THAT(parse_devices("Available devices:\n  (none)\n"), ElementsAre());
 }
 

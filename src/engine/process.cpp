@@ -26,7 +26,8 @@ namespace caravan::engine {
 namespace {
 
 constexpr auto kUseResult = asio::as_tuple(asio::use_awaitable);
-/// How long output may go on after the process has ended: something that left its group may hold the pipe open.
+/// How long output may go on after the process has ended: something that left its group may hold the pipe
+/// open.
 constexpr std::chrono::milliseconds kDrainPatience{1000};
 
 struct SignalName {
@@ -101,8 +102,8 @@ bool Process::State::has_ended() {
   return result != 0 || info.si_pid == pid;
 }
 
-/// Blocks until it has ended. While the dead leader is not reaped its group's number cannot be given to another group,
-/// so what is left of the group is killed first.
+/// Blocks until it has ended. While the dead leader is not reaped its group's number cannot be given to
+/// another group, so what is left of the group is killed first.
 void Process::State::reap() {
   siginfo_t info{};
   while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
@@ -153,8 +154,9 @@ asio::awaitable<ExitStatus> Process::State::wait(std::shared_ptr<State> self) {
   co_return *self->status;
 }
 
-asio::awaitable<ExitStatus> Process::State::stop(std::shared_ptr<State> self, std::chrono::milliseconds grace) {
-  using asio::experimental::awaitable_operators::operator||;
+asio::awaitable<ExitStatus> Process::State::stop(std::shared_ptr<State> self,
+                                                 std::chrono::milliseconds grace) {
+  using namespace asio::experimental::awaitable_operators;
   if (!self->status) (void)::kill(-self->pid, SIGTERM);
   asio::steady_timer deadline(self->changed.executor(), grace);
   co_await (wait(self) || deadline.async_wait(kUseResult));
@@ -206,6 +208,8 @@ void Process::signal_group(int signal) {
   if (running()) (void)::kill(-state_->pid, signal);
 }
 
-asio::awaitable<ExitStatus> Process::stop(std::chrono::milliseconds grace) { return State::stop(state_, grace); }
+asio::awaitable<ExitStatus> Process::stop(std::chrono::milliseconds grace) {
+  return State::stop(state_, grace);
+}
 
 }  // namespace caravan::engine

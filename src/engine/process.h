@@ -1,4 +1,5 @@
-// A child process in a group of its own: started from an argument vector, read line by line, ended without leftovers.
+// A child process in a group of its own: started from an argument vector, read line by line, ended without
+// leftovers.
 #pragma once
 
 #include <sys/types.h>
@@ -29,8 +30,8 @@ struct ProcessSpec {
   std::vector<std::string> arguments;
   std::map<std::string, std::string> environment;  ///< added to ours; the same name replaces ours
   fs::path working_folder;                         ///< empty: ours
-  /// For a child that cleans up behind itself: its descriptor 3 is a pipe on which it reads EOF when we are gone, and
-  /// it is sent SIGTERM then instead of SIGKILL.
+  /// For a child that cleans up behind itself: its descriptor 3 is a pipe on which it reads EOF when we are
+  /// gone, and it is sent SIGTERM then instead of SIGKILL.
   bool lifeline = false;
   bool inherit_terminal = false;  ///< it keeps our stdin, stdout and stderr, and there are no lines to read
 };
@@ -45,16 +46,17 @@ struct ExitStatus {
 /// "exit code 1" or "signal 9 (SIGKILL)".
 std::string describe(const ExitStatus& status);
 
-/// Belongs to one event loop, and to the thread that runs it: when that thread ends, the kernel kills the child. The child
-/// also dies with us, however we die: by SIGKILL, or by SIGTERM when it has a lifeline and cleans up by itself. stdin is /dev/null, stdout and stderr come as one stream of lines, no other
+/// Belongs to one event loop, and to the thread that runs it: when that thread ends, the kernel kills the
+/// child. The child also dies with us, however we die: by SIGKILL, or by SIGTERM when it has a lifeline and
+/// cleans up by itself. stdin is /dev/null, stdout and stderr come as one stream of lines, no other
 /// descriptor of ours is open in it. When it ends, whatever is left of its process group is killed.
 class Process {
  public:
   /// Lines come without their end, at most kMaxLineBytes long, on the event loop. Must not throw.
   using OnLine = std::function<void(std::string_view line)>;
 
-  /// Blocks for the few milliseconds until the program is loaded. A program that is missing or cannot be run is an error
-  /// here: not_found, invalid (not executable) or incompatible (not for this machine).
+  /// Blocks for the few milliseconds until the program is loaded. A program that is missing or cannot be run
+  /// is an error here: not_found, invalid (not executable) or incompatible (not for this machine).
   static Result<std::unique_ptr<Process>> start(asio::any_io_executor executor, const ProcessSpec& spec,
                                                 OnLine on_line);
   /// Kills the group and waits for the kernel to have done it. No line comes after that.
@@ -65,8 +67,8 @@ class Process {
   pid_t pid() const;
   bool running() const;
 
-  /// Completes when it has ended and its last line has been handed out. For any number of coroutines, at any time; it
-  /// stays valid when this is destroyed meanwhile. Cancellable.
+  /// Completes when it has ended and its last line has been handed out. For any number of coroutines, at any
+  /// time; it stays valid when this is destroyed meanwhile. Cancellable.
   asio::awaitable<ExitStatus> wait();
 
   void signal_group(int signal);

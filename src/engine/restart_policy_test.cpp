@@ -69,8 +69,8 @@ TEST_F(RestartPolicyTest, ATakenPortIsTriedAgainAtOnceButNotForEver) {
 }
 
 TEST_F(RestartPolicyTest, WhatWouldFailAgainIsNotStarted) {
-  for (const ExitCause cause : {ExitCause::model_unreadable, ExitCause::flag_unknown, ExitCause::missing_library,
-                                ExitCause::worker_incompatible}) {
+  for (const ExitCause cause : {ExitCause::model_unreadable, ExitCause::flag_unknown,
+                                ExitCause::missing_library, ExitCause::worker_incompatible}) {
     EXPECT_EQ(on(cause), -1ms) << name_of(cause);
     EXPECT_EQ(reason_, "starting it again would not help");
   }

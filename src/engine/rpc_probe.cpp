@@ -16,12 +16,14 @@ constexpr std::size_t kMaxReplyBytes = 256;
 
 std::string length_bytes(std::size_t length) {
   std::string bytes;
-  for (std::size_t i = 0; i < kRpcLengthBytes; ++i) bytes += static_cast<char>((std::uint64_t{length} >> (8 * i)) & 0xffU);
+  for (std::size_t i = 0; i < kRpcLengthBytes; ++i)
+    bytes += static_cast<char>((std::uint64_t{length} >> (8 * i)) & 0xffU);
   return bytes;
 }
 
 /// Exactly `count` bytes.
-asio::awaitable<Result<std::string>> read_exactly(TimedStream& stream, std::size_t count, TimePoint deadline) {
+asio::awaitable<Result<std::string>> read_exactly(TimedStream& stream, std::size_t count,
+                                                  TimePoint deadline) {
   std::string bytes(count, '\0');
   for (std::size_t got = 0; got < count;) {
     const auto piece = co_await stream.read_some(std::span(bytes).subspan(got), deadline);
@@ -69,7 +71,8 @@ Result<std::size_t> parse_rpc_reply_length(std::string_view bytes) {
 }
 
 Result<RpcVersion> parse_rpc_hello(std::string_view payload) {
-  if (payload.size() < kVersionBytes) return Error{Code::incompatible, "the RPC server's hello is too short", ""};
+  if (payload.size() < kVersionBytes)
+    return Error{Code::incompatible, "the RPC server's hello is too short", ""};
   const auto number = [&](std::size_t i) { return int{static_cast<unsigned char>(payload[i])}; };
   return RpcVersion{number(0), number(1), number(2)};
 }
@@ -82,10 +85,12 @@ asio::awaitable<Result<RpcVersion>> rpc_hello(asio::any_io_executor executor, Tc
     Result<TimedStream> stream = co_await TimedStream::connect(executor, server, deadline);
     if (!stream.ok()) co_return stream.error();
     answer = co_await exchange(*stream, form, deadline);
-    if (answer.ok() || answer.error().code != Code::disconnected) break;  // of another protocol it closes the connection
+    if (answer.ok() || answer.error().code != Code::disconnected)
+      break;  // of another protocol it closes the connection
   }
   if (answer.ok()) co_return answer;
-  co_return with_context(answer.error(), fmt::format("no RPC version from {}", to_string(HttpAddress(server))));
+  co_return with_context(answer.error(),
+                         fmt::format("no RPC version from {}", to_string(HttpAddress(server))));
 }
 
 }  // namespace caravan::engine

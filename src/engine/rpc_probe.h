@@ -1,4 +1,5 @@
-// Asks an RPC server for the version of its protocol: the only thing that Caravan itself says in that protocol.
+// Asks an RPC server for the version of its protocol: the only thing that Caravan itself says in that
+// protocol.
 #pragma once
 
 #include <chrono>
@@ -28,8 +29,8 @@ struct RpcVersion {
 /// "7.0.0"
 std::string to_string(const RpcVersion& version);
 
-/// A hello as bytes: command 14, the length of its payload in 8 bytes, low byte first, and the payload: 24 bytes of
-/// capabilities of the connection (none) since protocol 4, nothing before.
+/// A hello as bytes: command 14, the length of its payload in 8 bytes, low byte first, and the payload: 24
+/// bytes of capabilities of the connection (none) since protocol 4, nothing before.
 enum class HelloForm { with_capabilities, bare };
 std::string rpc_hello_request(HelloForm form);
 
@@ -39,9 +40,9 @@ inline constexpr std::size_t kRpcLengthBytes = 8;
 Result<std::size_t> parse_rpc_reply_length(std::string_view bytes);
 Result<RpcVersion> parse_rpc_hello(std::string_view payload);
 
-/// Connects, says hello, reads the reply, closes; all within `timeout`. Never blocks. The server serves one client at a
-/// time, so one that is in use does not answer: Code::unavailable. Nobody listens: Code::disconnected. Something else
-/// listens: Code::incompatible.
+/// Connects, says hello, reads the reply, closes; all within `timeout`. Never blocks. The server serves one
+/// client at a time, so one that is in use does not answer: Code::unavailable. Nobody listens:
+/// Code::disconnected. Something else listens: Code::incompatible.
 asio::awaitable<Result<RpcVersion>> rpc_hello(asio::any_io_executor executor, TcpAddress server,
                                               std::chrono::milliseconds timeout);
 

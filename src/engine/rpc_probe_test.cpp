@@ -41,8 +41,8 @@ TEST(RpcProbe, ReplyFromBytes) {
 }
 
 TEST(RpcProbe, WhatIsNoReplyIsRefused) {
-  for (const std::string& bytes : {""s, "\x1c"s, "\x02\0\0\0\0\0\0\0"s, "\0\0\0\0\0\0\0\0"s, "\x1c\0\0\0\0\0\0\x80"s,
-                                   "HTTP/1.1"s, "\x01\x01\0\0\0\0\0\0"s}) {
+  for (const std::string& bytes : {""s, "\x1c"s, "\x02\0\0\0\0\0\0\0"s, "\0\0\0\0\0\0\0\0"s,
+                                   "\x1c\0\0\0\0\0\0\x80"s, "HTTP/1.1"s, "\x01\x01\0\0\0\0\0\0"s}) {
     EXPECT_EQ(parse_rpc_reply_length(bytes).error().code, Code::incompatible) << bytes;
   }
   EXPECT_EQ(parse_rpc_hello("\x07\0"s).error().code, Code::incompatible);
@@ -66,7 +66,8 @@ struct FakeServer {
     run(loop, ask(TcpAddress{"127.0.0.1", acceptor.local_endpoint().port()}, timeout, answer));
     return answer;
   }
-  asio::awaitable<void> ask(TcpAddress address, std::chrono::milliseconds timeout, Result<RpcVersion>& answer) {
+  asio::awaitable<void> ask(TcpAddress address, std::chrono::milliseconds timeout,
+                            Result<RpcVersion>& answer) {
     answer = co_await rpc_hello(loop.get_executor(), address, timeout);
   }
 };
@@ -96,7 +97,8 @@ TEST(RpcProbe, AsksAServerOfAnOlderProtocol) {
 
 TEST(RpcProbe, SomethingElseListens) {
   FakeServer server;
-  asio::co_spawn(server.loop, server.serve_one(kHello.size(), "HTTP/1.1 400 Bad Request\r\n\r\n"), asio::detached);
+  asio::co_spawn(server.loop, server.serve_one(kHello.size(), "HTTP/1.1 400 Bad Request\r\n\r\n"),
+                 asio::detached);
   const auto answer = server.hello(10s);
   ASSERT_FALSE(answer.ok());
   EXPECT_EQ(answer.error().code, Code::incompatible);

@@ -14,15 +14,16 @@ namespace caravan::engine {
 
 namespace {
 
-using asio::experimental::awaitable_operators::operator||;
+using namespace asio::experimental::awaitable_operators;
 constexpr auto kUseResult = asio::as_tuple(asio::use_awaitable);
-/// It writes its banner before it has bound its port, and into a buffer, so that only asking tells when it is up.
+/// It writes its banner before it has bound its port, and into a buffer, so that only asking tells when it is
+/// up.
 constexpr std::chrono::milliseconds kBetweenHellos{20};
 constexpr std::chrono::milliseconds kHelloPatience{2000};
 constexpr int kPortAttempts = 4;
 
-Result<std::shared_ptr<EngineChild>> start_on(const asio::any_io_executor& executor, const RpcServerSpec& spec,
-                                              std::uint16_t port) {
+Result<std::shared_ptr<EngineChild>> start_on(const asio::any_io_executor& executor,
+                                              const RpcServerSpec& spec, std::uint16_t port) {
   const auto arguments = worker_arguments({.port = port, .threads = spec.threads}, spec.flags);
   if (!arguments) return arguments.error();
   ProcessSpec process;
@@ -57,7 +58,8 @@ struct RpcServer::State {
   RpcVersion version;
 };
 
-asio::awaitable<Result<std::unique_ptr<RpcServer>>> RpcServer::start(asio::any_io_executor executor, RpcServerSpec spec,
+asio::awaitable<Result<std::unique_ptr<RpcServer>>> RpcServer::start(asio::any_io_executor executor,
+                                                                     RpcServerSpec spec,
                                                                      std::chrono::milliseconds timeout) {
   const TimePoint deadline = Clock::now() + timeout;
   for (int attempt = 0;; ++attempt) {

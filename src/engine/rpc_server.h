@@ -32,9 +32,10 @@ struct RpcServerSpec {
 /// Listens on 127.0.0.1 only. Belongs to one event loop; see Process for what a child is.
 class RpcServer {
  public:
-  /// Completes when it answers, on assign_rpc_port(rank) or, when that is taken, another port. An error once it has ended
-  /// or `timeout` has passed.
-  static asio::awaitable<Result<std::unique_ptr<RpcServer>>> start(asio::any_io_executor executor, RpcServerSpec spec,
+  /// Completes when it answers, on assign_rpc_port(rank) or, when that is taken, another port. An error once
+  /// it has ended or `timeout` has passed.
+  static asio::awaitable<Result<std::unique_ptr<RpcServer>>> start(asio::any_io_executor executor,
+                                                                   RpcServerSpec spec,
                                                                    std::chrono::milliseconds timeout);
   /// Kills it.
   ~RpcServer();

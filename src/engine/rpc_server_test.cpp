@@ -29,7 +29,8 @@ using namespace std::string_literals;
 TEST(RpcServer, DISABLED_StandIn) {
   asio::io_context loop;
   const int port = std::stoi(environment("CARAVAN_TEST_PORT").value_or("0"));
-  tcp::acceptor acceptor(loop, tcp::endpoint(asio::ip::address_v4::loopback(), static_cast<std::uint16_t>(port)));
+  tcp::acceptor acceptor(loop,
+                         tcp::endpoint(asio::ip::address_v4::loopback(), static_cast<std::uint16_t>(port)));
   for (;;) {
     tcp::socket socket = acceptor.accept();
     std::array<char, 33> hello{};
@@ -106,7 +107,8 @@ TEST_F(RpcServerTest, TakesAnotherPortWhenItsOwnIsTaken) {
 }
 
 TEST_F(RpcServerTest, GivesUpWhenEveryPortIsTaken) {
-  start("echo attempt >> " + (folder_.path() / "attempts").string() + "; echo Failed to create server socket; exit 0\n");
+  start("echo attempt >> " + (folder_.path() / "attempts").string() +
+        "; echo Failed to create server socket; exit 0\n");
   EXPECT_THAT(error_.message, HasSubstr("found its port taken"));
   EXPECT_EQ(*read_file(folder_.path() / "attempts", Bytes{1000}), "attempt\nattempt\nattempt\nattempt\n");
 }
@@ -115,7 +117,8 @@ TEST_F(RpcServerTest, EndsBeforeItIsUp) {
   start("echo 'error: unknown argument: --device'; exit 0\n");
   EXPECT_EQ(error_.code, Code::incompatible);
   EXPECT_THAT(error_.message, HasSubstr("unknown argument: --device"));
-  EXPECT_THAT(*read_file(spec_.log, Bytes{1000}), HasSubstr("unknown argument")) << "its output is in the log";
+  EXPECT_THAT(*read_file(spec_.log, Bytes{1000}), HasSubstr("unknown argument"))
+      << "its output is in the log";
 }
 
 TEST_F(RpcServerTest, NeverAnswers) {

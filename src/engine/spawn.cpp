@@ -13,8 +13,6 @@
 
 #include <fmt/format.h>
 
-extern char** environ;
-
 namespace caravan::engine {
 namespace {
 
@@ -80,7 +78,8 @@ void reset_signals() {
 
 void arrange_descriptors(const ChildPlan& plan) {
   if (plan.input >= 0) {
-    const bool arranged = ::dup2(plan.input, 0) == 0 && ::dup2(plan.output, 1) == 1 && ::dup2(plan.output, 2) == 2;
+    const bool arranged =
+        ::dup2(plan.input, 0) == 0 && ::dup2(plan.output, 1) == 1 && ::dup2(plan.output, 2) == 2;
     if (!arranged) give_up(plan, Stage::setup);
   }
   int first_closed = kLifelineDescriptor;
@@ -130,8 +129,9 @@ std::vector<std::string> environment_with(const std::map<std::string, std::strin
 
 Error explain(const Failure& failure, const ProcessSpec& spec) {
   if (failure.stage == Stage::folder) {
-    return errno_error(fmt::format("cannot start {} in {}", spec.program.string(), spec.working_folder.string()),
-                       failure.error_number);
+    return errno_error(
+        fmt::format("cannot start {} in {}", spec.program.string(), spec.working_folder.string()),
+        failure.error_number);
   }
   Error error = errno_error(fmt::format("cannot start {}", spec.program.string()), failure.error_number);
   if (failure.stage == Stage::setup) return error;
@@ -139,16 +139,19 @@ Error explain(const Failure& failure, const ProcessSpec& spec) {
   switch (failure.error_number) {
     case ENOENT:
       if (fs::exists(spec.program, ignored)) {  // then it is its loader that is missing
-        return Error{Code::incompatible, fmt::format("{} was built for another system", spec.program.string()),
+        return Error{Code::incompatible,
+                     fmt::format("{} was built for another system", spec.program.string()),
                      "build it on this device"};
       }
       error.hint = "check that the file is there";
       return error;
     case EACCES:
-      error.hint = fmt::format("check that it is a program that you may run: chmod +x {}", spec.program.string());
+      error.hint =
+          fmt::format("check that it is a program that you may run: chmod +x {}", spec.program.string());
       return error;
     case ENOEXEC:
-      return Error{Code::incompatible, fmt::format("{} is not a program for this machine", spec.program.string()),
+      return Error{Code::incompatible,
+                   fmt::format("{} is not a program for this machine", spec.program.string()),
                    "build it on this device"};
     default:
       return error;
@@ -196,7 +199,8 @@ Result<Spawned> spawn(const ProcessSpec& spec) {
   Result<Pipe> lifeline = make_pipe();
   Result<Pipe> report = make_pipe();
   for (const auto* pipe : {&output, &lifeline, &report}) {
-    if (!pipe->ok()) return with_context(pipe->error(), fmt::format("cannot start {}", spec.program.string()));
+    if (!pipe->ok())
+      return with_context(pipe->error(), fmt::format("cannot start {}", spec.program.string()));
   }
   const Descriptor nothing = moved_up(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (nothing.get() < 0) return errno_error("cannot open /dev/null", errno);

@@ -15,8 +15,9 @@ struct Spawned {
   Descriptor lifeline;  ///< our end of the lifeline: the child reads EOF when it is closed
 };
 
-/// Blocks until the program has been loaded or that has failed (a few milliseconds). Must be called on a thread that
-/// lives as long as the child should: the kernel kills the child when the thread that started it ends.
+/// Blocks until the program has been loaded or that has failed (a few milliseconds). Must be called on a
+/// thread that lives as long as the child should: the kernel kills the child when the thread that started it
+/// ends.
 Result<Spawned> spawn(const ProcessSpec& spec);
 
 }  // namespace caravan::engine

@@ -20,8 +20,7 @@ class SseDecoder {
 
   bool failed() const { return failed_; }
 
-  /// How many of the last bytes fed stand after the last blank line: the part of an event that is not whole
-  /// yet.
+  /// How many of the bytes fed stand after the last blank line: the part of an event that is not whole yet.
   std::size_t unfinished_bytes() const { return unfinished_; }
 
  private:

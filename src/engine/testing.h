@@ -41,7 +41,9 @@ inline std::string recorded(const std::string& name) {
   return text.ok() ? *text : "";
 }
 
-inline std::vector<std::string> recorded_lines(const std::string& name) { return split(recorded(name), '\n'); }
+inline std::vector<std::string> recorded_lines(const std::string& name) {
+  return split(recorded(name), '\n');
+}
 
 /// Writes a shell script that may be run.
 inline void write_script(const fs::path& path, const std::string& text) {

@@ -1,5 +1,4 @@
-// A connected socket, TCP or Unix, on which every wait has a deadline. Shared by the HTTP client and the HTTP
-// server.
+// A connected socket, TCP or Unix, on which every wait has a deadline: what HTTP's two sides have in common.
 #pragma once
 
 #include <chrono>

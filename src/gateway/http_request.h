@@ -1,5 +1,4 @@
-// A request as handlers see it, the limits that it has passed, and the parser that makes it out of bytes.
-// Pure.
+// A request as handlers see it, its limits, and the parser that makes it out of bytes. Pure.
 #pragma once
 
 #include <chrono>
@@ -14,19 +13,17 @@
 
 namespace caravan::gateway {
 
+/// What a client may ask of a server, in bytes and in time.
 struct Limits {
-  std::size_t header_bytes = std::size_t{32} << 10U;
-  std::size_t body_bytes = std::size_t{16} << 20U;
-  std::size_t all_bodies_bytes = std::size_t{64}
-                                 << 20U;  ///< of all requests being read or answered, together
+  std::size_t header_bytes = 32'768;
+  std::size_t body_bytes = 16'777'216;
+  std::size_t all_bodies_bytes = 67'108'864;  ///< of all requests being read or answered, together
   std::size_t connections = 256;
-  std::chrono::milliseconds header_time{
-      10'000};  ///< from the first byte of a request to the end of its header
-  std::chrono::milliseconds body_time{300'000};  ///< for the whole body
-  std::chrono::milliseconds write_time{30'000};  ///< for a client to take anything at all of what is sent
-  std::chrono::milliseconds idle_time{60'000};   ///< between two requests
-  std::chrono::milliseconds linger_time{
-      2'000};  ///< for a client to read a last reply before the connection closes
+  std::chrono::milliseconds header_time{10'000};  ///< from a request's first byte to its header's end
+  std::chrono::milliseconds body_time{300'000};   ///< for the whole body
+  std::chrono::milliseconds write_time{30'000};   ///< for the client to take anything at all of what is sent
+  std::chrono::milliseconds idle_time{60'000};    ///< between two requests
+  std::chrono::milliseconds linger_time{2'000};   ///< for the client to read the last reply
 };
 
 struct Request {

@@ -66,16 +66,11 @@ TEST(HttpServer, AnswersPipelinedRequestsInOrder) {
   });
 }
 
-asio::awaitable<void> pause(asio::any_io_executor executor) {
-  asio::steady_timer timer(executor, 5ms);
-  co_await timer.async_wait(kUseResult);
-}
-
 TEST(HttpServer, KeepsWhatIsSentAheadWhileAHandlerWatchesTheClient) {
   ServerBench bench;
-  bench.serve([&bench](Request request, Responder& responder) -> asio::awaitable<void> {
+  bench.serve([](Request request, Responder& responder) -> asio::awaitable<void> {
     using namespace asio::experimental::awaitable_operators;
-    co_await (pause(bench.loop.get_executor()) || responder.client_gone());
+    co_await (pause_for_test() || responder.client_gone());
     co_await echo(std::move(request), responder);
   });
   bench.play([](ServerBench& b) -> asio::awaitable<void> {

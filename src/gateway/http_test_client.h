@@ -15,6 +15,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <gtest/gtest.h>
 
@@ -216,6 +217,12 @@ inline RawReply reply_to(Handler handler, const std::string& bytes, Limits limit
   RawReply reply;
   bench.play([&](ServerBench& b) -> asio::awaitable<void> { reply = co_await ask(b, bytes); });
   return reply;
+}
+
+/// Long enough that something else has its turn.
+inline asio::awaitable<void> pause_for_test() {
+  asio::steady_timer timer(co_await asio::this_coro::executor, std::chrono::milliseconds(5));
+  co_await timer.async_wait(kUseResult);
 }
 
 /// A moment that a test can wait for.

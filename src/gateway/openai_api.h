@@ -3,12 +3,12 @@
 // GET /health, GET /v1/models, GET /v1/models/{id}, POST /v1/chat/completions, POST /v1/completions. Requests
 // are checked at the edge and passed on unchanged, byte for byte: the order of the fields of a JSON schema is
 // the order in which the model has to write them. Replies are passed back as they come.
-// - `model`: a replica serves one model, so every name is accepted, also none (clients have names built in).
-// The reply
-//   names the model that answered: llama-server's --alias, which is to be the name shown here.
-// - Errors are always {"error":{"message","type","param","code"}}, whoever made them. A stream that breaks
-// after its
-//   first event ends with one `data: {"error":...}` and without `[DONE]`.
+//
+// A replica serves one model, so every `model` is accepted, also none: clients have names built in. The reply
+// names the model that answered, which is llama-server's --alias and has to be the name shown here.
+//
+// Errors are always {"error":{"message","type","param","code"}}, whoever made them. A stream that breaks
+// after its first event ends with one `data: {"error":...}` and without `[DONE]`.
 #pragma once
 
 #include <chrono>
@@ -41,7 +41,7 @@ struct ReplicaView {
 class OpenAiApi {
  public:
   struct Options {
-    /// Listening on loopback: refuse what a web page of another site sends (a foreign Host or Origin header).
+    /// Refuse what web pages of other sites send (a foreign Host or Origin): for servers on loopback.
     bool local_only = true;
     std::chrono::milliseconds connect_time{10'000};
     /// Between two pieces of a stream, and before its first: a long prompt on slow phones takes minutes.

@@ -15,8 +15,8 @@ struct ApiError {
   std::string code;   ///< for programs, e.g. "model_loading", or ""
 };
 
-/// {"error":{"message","type","param","code"}}; the type follows from the status, an empty param or code is
-/// null.
+/// {"error":{"message","type","param","code"}}. The type follows from the status; an empty param is null, as
+/// is an empty code.
 std::string error_body(const ApiError& error);
 
 /// `error` as a status and one line: the message, then the hint.

@@ -100,8 +100,10 @@ class Reader final : public nlohmann::json_sax<Json> {
   }
   bool key(std::string& name) override {
     if (depth_ == 1) {
-      key_ = name;
+      // The last field of a name counts.
+      if (name == "stream") stream = false;
       in_messages_ = false;
+      key_ = name;
     }
     if (depth_ == 3) message_key_ = name;
     return true;

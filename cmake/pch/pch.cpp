@@ -1,0 +1,1 @@
+// gcc makes the precompiled header of pch.h while it compiles this.
