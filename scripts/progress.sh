@@ -72,7 +72,11 @@ run_ninja() {
   shift 3
   mkdir -p "${log%/*}"
   : >"$log"
-  NINJA_STATUS='[%f/%t] ' run_logged "$label" "$log" ninja -C "$folder" -j "$(building_jobs)" "$@"
+  local status=0
+  NINJA_STATUS='[%f/%t] ' run_logged "$label" "$log" ninja -C "$folder" -j "$(building_jobs)" "$@" || status=$?
+  if ((status != 0)) && grep -q '^ninja: build stopped: interrupted' "$log"; then status=130; fi
+  if ((status == 130)); then exit 130; fi
+  return "$status"
 }
 
 # quote_failure LOG: what the first failed command of a build said, else the last lines.

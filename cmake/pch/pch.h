@@ -1,5 +1,5 @@
-// Precompiled for everything that uses Asio: these headers cost seconds in each file. Not a header to include: files
-// still include what they use, and are compiled without it for clang-tidy.
+// Precompiled for everything that uses Asio: these headers cost seconds in each file. Not a header to
+// include: files still include what they use, and are compiled without it for clang-tidy.
 #pragma once
 
 #include <algorithm>

@@ -17,6 +17,10 @@ constexpr const char* kJson = "application/json";
 
 std::string error_body(const Error& error) { return dump_json({{"error", to_json(error)}}); }
 
+Error unknown_call(const std::string& call) {
+  return {Code::not_found, "no such call: " + call, "see docs/control-api.md"};
+}
+
 asio::awaitable<void> send_error(gateway::Responder& responder, const Error& error) {
   co_await responder.send(http_status_of(error.code), kJson, error_body(error));
 }
@@ -64,8 +68,7 @@ asio::awaitable<void> handle_control(const ControlPort& port, gateway::Request r
     co_await responder.send(202, kJson, "{}");
     port.stop();
   } else {
-    co_await send_error(responder,
-                        Error{Code::not_found, "no such call: " + call, "see docs/control-api.md"});
+    co_await send_error(responder, unknown_call(call));
   }
 }
 

@@ -98,7 +98,8 @@ class Demo {
       : arguments_(std::move(arguments)),
         devices_(std::move(devices)),
         report_(arguments_.json),
-        news_(executor) {}
+        news_(executor),
+        signals_(executor, SIGINT, SIGTERM, SIGHUP) {}
 
   asio::awaitable<int> run();
 
@@ -118,6 +119,7 @@ class Demo {
   std::vector<plan::DeviceOffer> devices_;
   DemoReport report_;
   engine::Change news_;
+  asio::signal_set signals_;  // held to the end: a second Ctrl-C must not cut the clean-up short
   std::optional<cluster::Serving> serving_;
   std::vector<cluster::Traffic> traffic_;
   engine::EngineFacts engine_;
@@ -142,8 +144,7 @@ auto Demo::on_pool(Work work) -> asio::awaitable<decltype(work())> {
 }
 
 asio::awaitable<void> Demo::asked_to_end() {
-  asio::signal_set signals(co_await asio::this_coro::executor, SIGINT, SIGTERM, SIGHUP);
-  co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
+  co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
   cancelled_ = true;  // a download on the pool watches this
 }
 

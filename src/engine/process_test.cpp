@@ -214,6 +214,14 @@ TEST(Process, InheritsNeitherStdinNorDescriptors) {
   EXPECT_THAT(bench.lines, ElementsAre("end of input", "closed", "no three"));
 }
 
+TEST(Process, MayKeepOurTerminal) {
+  ProcessSpec spec = shell("exit 5");
+  spec.inherit_terminal = true;
+  Bench bench(spec);
+  EXPECT_EQ(bench.wait(), (ExitStatus{5, 0}));
+  EXPECT_THAT(bench.lines, ElementsAre());
+}
+
 TEST(Process, StartsWithStandardSignals) {
   sigset_t blocked;
   sigset_t before;

@@ -35,7 +35,12 @@ void add_models(const fs::path& root, int depth, bool own, std::vector<StoredMod
 Result<StoredModel> model_at(const fs::path& path, const ModelRoots& roots) {
   std::error_code failure;
   const std::uintmax_t size = fs::file_size(path, failure);
-  if (failure) return errno_error(fmt::format("cannot read {}", path.string()), failure.value());
+  if (failure) {
+    Error error = errno_error(fmt::format("cannot read {}", path.string()), failure.value());
+    if (error.hint.empty())
+      error.hint = "check the path; `caravan models list` shows the models that have a name";
+    return error;
+  }
   const fs::path absolute = fs::absolute(path).lexically_normal();
   return StoredModel{absolute, Bytes{size},
                      absolute.parent_path() == fs::absolute(roots.own).lexically_normal()};

@@ -18,7 +18,11 @@ using namespace caravan::gateway;
 struct Outcome {
   std::vector<std::string> requests;
   unsigned failure = 0;
-  bool operator==(const Outcome&) const = default;
+
+  /// A line that is wrong in two ways is refused for the one that is seen first, which depends on the cut.
+  bool alike(const Outcome& other) const {
+    return requests == other.requests && (failure == 0) == (other.failure == 0);
+  }
 };
 
 Outcome read(const std::vector<std::string_view>& pieces) {
@@ -56,6 +60,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Outcome in_two = read({stream.substr(0, cut), stream.substr(cut)});
   // Where a limit strikes may depend on the cut; what was read before it may not.
   if (at_once.failure == 431 || in_two.failure == 431) return 0;
-  if (at_once != in_two) std::abort();
+  if (!at_once.alike(in_two)) std::abort();
   return 0;
 }
