@@ -123,7 +123,7 @@ fs::path cache_folder() {
 
 std::string for_people(const fs::path& path) {
   const std::string home = home_folder().string();
-  const std::string text = path.string();
+  std::string text = path.string();
   if (home.size() > 1 && text.rfind(home + "/", 0) == 0) return "~" + text.substr(home.size());
   return text;
 }
