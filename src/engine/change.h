@@ -7,7 +7,6 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 namespace caravan::engine {
@@ -29,15 +28,11 @@ class Change {
     timer_.cancel();
   }
 
-  /// Completes when count() is past `seen`, or when the waiting coroutine is cancelled. The owner keeps this
-  /// alive.
+  /// Completes when count() is past `seen`. Cancellable. The owner keeps this alive.
   asio::awaitable<void> past(std::uint64_t seen) {
-    while (count_ <= seen) {
-      // The timer never expires: notify() cancels it, and so does cancellation of the coroutine.
-      co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
-      const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
-      if (state.cancelled() != asio::cancellation_type::none) co_return;
-    }
+    // The timer never expires: notify() cancels it. When it is the coroutine that is cancelled, the next wait
+    // throws.
+    while (count_ <= seen) co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
   }
 
  private:

@@ -50,11 +50,7 @@ asio::awaitable<void> EngineChild::watch(std::shared_ptr<EngineChild> self) {
 
 asio::awaitable<ExitReport> EngineChild::exited() {
   const auto self = shared_from_this();
-  while (!report_) {
-    co_await changed_.past(changed_.count());
-    const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
-    if (state.cancelled() != asio::cancellation_type::none) co_return ExitReport{};
-  }
+  while (!report_) co_await changed_.past(changed_.count());
   co_return *report_;
 }
 

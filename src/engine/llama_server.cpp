@@ -111,12 +111,7 @@ LlamaServer::~LlamaServer() { state_->child->end(); }
 asio::awaitable<Result<TcpAddress>> LlamaServer::ready() {
   const auto state = state_;  // this may be gone before the end
   EngineChild& child = *state->child;
-  while (!child.report() && !state->address) {
-    co_await child.changed().past(child.changed().count());
-    const asio::cancellation_state waiting = co_await asio::this_coro::cancellation_state;
-    if (waiting.cancelled() != asio::cancellation_type::none)
-      co_return Error{Code::interrupted, "cancelled", ""};
-  }
+  while (!child.report() && !state->address) co_await child.changed().past(child.changed().count());
   asio::steady_timer pause(child.changed().executor());
   while (!child.report()) {
     if (co_await state->answers()) {

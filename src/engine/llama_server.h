@@ -57,7 +57,8 @@ class LlamaServer {
   /// By rank, the master first; complete once it is ready.
   std::vector<ObservedRank> observed() const;
 
-  /// Completes when it has ended, with the cause. For any number of coroutines. Cancellable.
+  /// Completes when it has ended, with the cause. For any number of coroutines. Cancelled (asio's `a || b`)
+  /// it unwinds.
   asio::awaitable<ExitReport> exited();
   /// Asks it to end, kills it after `grace`; exited() then reports ExitCause::asked.
   asio::awaitable<void> stop(std::chrono::milliseconds grace);

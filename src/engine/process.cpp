@@ -146,11 +146,7 @@ asio::awaitable<void> Process::State::watch(std::shared_ptr<State> self) {
 }
 
 asio::awaitable<ExitStatus> Process::State::wait(std::shared_ptr<State> self) {
-  while (!self->finished()) {
-    co_await self->changed.past(self->changed.count());
-    const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
-    if (state.cancelled() != asio::cancellation_type::none) co_return ExitStatus{-1, 0};
-  }
+  while (!self->finished()) co_await self->changed.past(self->changed.count());
   co_return *self->status;
 }
 

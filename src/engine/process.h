@@ -68,7 +68,7 @@ class Process {
   bool running() const;
 
   /// Completes when it has ended and its last line has been handed out. For any number of coroutines, at any
-  /// time; it stays valid when this is destroyed meanwhile. Cancellable.
+  /// time; it stays valid when this is destroyed meanwhile. Cancelled (asio's `a || b`) it unwinds.
   asio::awaitable<ExitStatus> wait();
 
   void signal_group(int signal);

@@ -11,6 +11,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -301,6 +302,17 @@ TEST(Process, ManyWaitersAndMayOutliveTheHandle) {
   bench.loop.restart();
   bench.loop.run_for(kDeadline);
   EXPECT_THAT(seen, ElementsAre(ExitStatus{0, SIGKILL}, ExitStatus{0, SIGKILL}, ExitStatus{0, SIGKILL}));
+}
+
+TEST(Process, WaitingCanBeGivenUp) {
+  using namespace asio::experimental::awaitable_operators;
+  Bench bench(shell("exec sleep 1000"));
+  run(bench.loop, [](Bench& self) -> asio::awaitable<void> {
+    const auto first = co_await (self.process->wait() || asio::post(self.loop, asio::use_awaitable));
+    EXPECT_EQ(first.index(), 1U);
+  }(bench));
+  EXPECT_TRUE(bench.process->running());
+  EXPECT_EQ(bench.stop(kEver).signal, SIGTERM) << "and it can be waited for again";
 }
 
 TEST(Process, ManyAtOnce) {

@@ -46,7 +46,8 @@ class RpcServer {
   RpcVersion version() const;
   pid_t pid() const;
 
-  /// Completes when it has ended, with the cause. For any number of coroutines. Cancellable.
+  /// Completes when it has ended, with the cause. For any number of coroutines. Cancelled (asio's `a || b`)
+  /// it unwinds.
   asio::awaitable<ExitReport> exited();
   /// Asks it to end, kills it after `grace`; exited() then reports ExitCause::asked.
   asio::awaitable<void> stop(std::chrono::milliseconds grace);
