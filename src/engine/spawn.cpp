@@ -95,11 +95,10 @@ void arrange_descriptors(const ChildPlan& plan) {
 
 [[noreturn]] void become_program(const ChildPlan& plan) {
   (void)::setpgid(0, 0);
-  // Who has a lifeline learns of our death from it, and gets the time to clean up behind itself.
-  if (plan.lifeline < 0) {
-    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) give_up(plan, Stage::setup);
-    if (::getppid() != plan.parent) ::_exit(127);  // it died before the line above
-  }
+  // Who has a lifeline knows of our death anyway, and gets the time to clean up behind itself.
+  const int when_we_die = plan.lifeline >= 0 ? SIGTERM : SIGKILL;
+  if (::prctl(PR_SET_PDEATHSIG, when_we_die) != 0) give_up(plan, Stage::setup);
+  if (::getppid() != plan.parent) ::_exit(127);  // it died before the line above
   reset_signals();
   const rlimit no_core{0, 0};  // engines abort as a matter of course, and their memory is gigabytes
   (void)::setrlimit(RLIMIT_CORE, &no_core);

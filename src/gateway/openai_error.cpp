@@ -47,13 +47,6 @@ std::string error_body(const ApiError& error) {
                       {"code", text_or_null(error.code)}}}});
 }
 
-ApiError api_error(const Error& error) {
-  const std::string& hint = error.hint;
-  return ApiError{http_status_of(error.code),
-                  hint.empty() ? error.message : fmt::format("{}; {}", error.message, hint), "",
-                  std::string(name_of(error.code))};
-}
-
 std::string normalized_error_body(unsigned status, std::string_view upstream_body) {
   const auto parsed = parse_json(upstream_body, kMaxErrorBody);
   if (parsed.ok() && parsed->is_object()) {

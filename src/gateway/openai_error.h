@@ -4,8 +4,6 @@
 #include <string>
 #include <string_view>
 
-#include "base/result.h"
-
 namespace caravan::gateway {
 
 struct ApiError {
@@ -18,9 +16,6 @@ struct ApiError {
 /// {"error":{"message","type","param","code"}}. The type follows from the status; an empty param is null, as
 /// is an empty code.
 std::string error_body(const ApiError& error);
-
-/// `error` as a status and one line: the message, then the hint.
-ApiError api_error(const Error& error);
 
 /// A reply of llama-server with `status` 400 or above, in OpenAI's form whatever its body is.
 std::string normalized_error_body(unsigned status, std::string_view upstream_body);

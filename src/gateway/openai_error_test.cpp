@@ -34,13 +34,6 @@ TEST(OpenAiError, CarriesAnyBytes) {
   EXPECT_EQ(inner(error_body(ApiError{400, "\xff\n", "", ""}))["message"], "\uFFFD\n");
 }
 
-TEST(OpenAiError, ComesFromAnError) {
-  const ApiError error = api_error(Error{Code::unavailable, "no model", "start one"});
-  EXPECT_EQ(error.status, 503U);
-  EXPECT_EQ(error.message, "no model; start one");
-  EXPECT_EQ(error.code, "unavailable");
-}
-
 TEST(OpenAiError, KeepsWhatLlamaServerSays) {
   const Json error = inner(normalized_error_body(
       400, R"({"error":{"code":400,"message":"bad grammar","type":"invalid_request_error"}})"));
