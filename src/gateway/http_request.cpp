@@ -68,7 +68,6 @@ struct RequestParser::State {
       : max_header_bytes(header_limit), max_body_bytes(body_limit) {
     parser.header_limit(static_cast<std::uint32_t>(header_limit));
     parser.body_limit(body_limit);
-    parser.eager(true);
   }
 
   ApiError explain(const ErrorCode& error) const {
@@ -83,9 +82,12 @@ struct RequestParser::State {
     return bad_request("the request is no valid HTTP: " + error.message());
   }
 
-  /// What Beast leaves to its users.
-  std::optional<ApiError> check_header() {
+  /// What Beast leaves to its users. The fields are taken now: Beast adds those behind a chunked body to
+  /// them, and nobody has asked for these (RFC 9110, 6.5.1: they must not be merged).
+  std::optional<ApiError> take_header() {
     const auto& message = parser.get();
+    for (const auto& field : message) headers.emplace_back(field.name_string(), field.value());
+    parser.eager(true);  // from here on, all that is there of the body
     const auto hosts = message.count(http::field::host);
     if (hosts > 1 || (hosts == 0 && message.version() >= 11)) {
       return bad_request("the request needs one Host header");
@@ -107,8 +109,8 @@ struct RequestParser::State {
   http::request_parser<http::string_body> parser;
   std::optional<TargetParts> parts;
   std::optional<ApiError> failure;
+  engine::HttpHeaders headers;
   std::size_t header_bytes = 0;
-  bool header_checked = false;
 };
 
 RequestParser::RequestParser(std::size_t max_header_bytes, std::size_t max_body_bytes)
@@ -120,18 +122,20 @@ RequestParser::~RequestParser() = default;
 std::size_t RequestParser::feed(std::string_view bytes) {
   State& state = *state_;
   if (bytes.empty() || state.failure || state.parser.is_done()) return 0;
+  const bool in_header = !state.parser.is_header_done();
   ErrorCode error;
-  const std::size_t used = state.parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
+  std::size_t used = state.parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
   // Beast limits single lines: neither their sum, nor the lines between two chunks of a body.
-  if (!state.parser.is_header_done()) state.header_bytes += used;
-  const bool endless = state.header_bytes > state.max_header_bytes ||
-                       (!state.parser.is_done() && bytes.size() - used > state.max_header_bytes);
+  if (in_header) state.header_bytes += used;
   if (error && error != http::error::need_more) {
     state.failure = state.explain(error);
-  } else if (endless) {
+  } else if (state.header_bytes > state.max_header_bytes) {
     state.failure = state.explain(http::error::header_limit);
-  } else if (state.parser.is_header_done() && !std::exchange(state.header_checked, true)) {
-    state.failure = state.check_header();
+  } else if (in_header && state.parser.is_header_done()) {
+    state.failure = state.take_header();
+    if (!state.failure) used += feed(bytes.substr(used));
+  } else if (!state.parser.is_done() && bytes.size() - used > state.max_header_bytes) {
+    state.failure = state.explain(http::error::header_limit);
   }
   return used;
 }
@@ -159,7 +163,7 @@ Request RequestParser::take() {
   request.method = std::string(message.method_string());
   request.target = std::move(state_->parts->path);
   request.query = std::move(state_->parts->query);
-  for (const auto& field : message) request.headers.emplace_back(field.name_string(), field.value());
+  request.headers = std::move(state_->headers);
   request.body = std::move(message.body());
   return request;
 }

@@ -118,7 +118,7 @@ struct HttpServer::Core : std::enable_shared_from_this<Core> {
     if (!endpoint.ok()) return endpoint.error();
     const auto* unix_address = std::get_if<engine::UnixAddress>(&address);
     if (unix_address != nullptr) {
-      const auto free = make_way(unix_address->path, *endpoint);
+      auto free = make_way(unix_address->path, *endpoint);
       if (!free.ok()) return free;
     }
     ErrorCode error;
@@ -163,11 +163,11 @@ struct HttpServer::Core : std::enable_shared_from_this<Core> {
     auto connection = std::make_shared<Connection>(std::move(socket), shared);
     connections.insert(connection);
     asio::co_spawn(acceptor.get_executor(), full ? connection->turn_away() : connection->run(),
-                   asio::bind_cancellation_slot(connection->slot(),
-                                                [core = shared_from_this(), connection](std::exception_ptr) {
-                                                  core->connections.erase(connection);
-                                                  core->changed.cancel();
-                                                }));
+                   asio::bind_cancellation_slot(connection->slot(), [core = shared_from_this(),
+                                                                     connection](const std::exception_ptr&) {
+                     core->connections.erase(connection);
+                     core->changed.cancel();
+                   }));
   }
 
   void shut_down() {

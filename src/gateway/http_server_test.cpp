@@ -35,6 +35,14 @@ TEST(HttpServer, ReadsChunkedBodies) {
   EXPECT_EQ(reply.body, "POST|/||-|abcde");
 }
 
+TEST(HttpServer, FieldsBehindAChunkedBodyAreNoHeader) {
+  const auto reply = reply_to(echo,
+                              "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                              "3\r\nabc\r\n0\r\nHost: evil\r\nX-Thing: late\r\n\r\n");
+  EXPECT_EQ(reply.status, 200U);
+  EXPECT_EQ(reply.body, "POST|/||-|abc");
+}
+
 TEST(HttpServer, ServesOneRequestAfterTheOtherOnAConnection) {
   ServerBench bench;
   bench.serve(echo);

@@ -45,6 +45,7 @@ const Route* route_of(std::string_view path) {
 
 ApiError unknown_path(const std::string& path) {
   std::vector<std::string> served;
+  served.reserve(kRoutes.size());
   for (const Route& route : kRoutes) served.emplace_back(route.path);
   const std::string meant = closest_match(path, served);
   const std::string question = meant.empty() ? "" : fmt::format(" Did you mean {}?", meant);
