@@ -17,6 +17,7 @@
 #include "app/node.h"
 #include "app/node_client.h"
 #include "base/json.h"
+#include "base/spawn.h"
 #include "base/text.h"
 #include "cluster/driver.h"
 #include "engine/change.h"
@@ -84,7 +85,7 @@ struct LocalCluster::Inner : std::enable_shared_from_this<LocalCluster::Inner>, 
 };
 
 Result<void> LocalCluster::Inner::start_process(NodeProcess& node, std::uint16_t api_port) {
-  engine::ProcessSpec spec;
+  SpawnSpec spec;
   spec.program = options.program;
   spec.arguments = {"node",
                     "--device",
@@ -198,9 +199,9 @@ LocalCluster::~LocalCluster() { inner_->kill_all(); }
 
 asio::awaitable<Result<std::vector<cluster::NodeState>>> LocalCluster::start() {
   Inner& inner = *inner_;
-  auto folder = TemporaryFolder::make("caravan");
-  if (!folder) co_return folder.error();
-  inner.folder.emplace(std::move(*folder));
+  // The nodes make it, and each cleans up behind itself: so nothing is left when we are killed at this very
+  // moment.
+  inner.folder.emplace(TemporaryFolder::promise("caravan"));
   const std::size_t master = plan::choose_master(inner.options.devices);
   const std::uint16_t free_default = port_is_free(inner.executor, kDefaultApiPort) ? kDefaultApiPort : 0;
   for (std::size_t i = 0; i < inner.options.devices.size(); ++i) {

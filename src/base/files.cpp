@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <random>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -24,6 +25,13 @@ bool write_all(int fd, std::string_view content) {
     content.remove_prefix(static_cast<std::size_t>(written));
   }
   return true;
+}
+
+fs::path temporary_base() {
+  std::error_code failure;
+  fs::path base = fs::temp_directory_path(failure);
+  if (failure) base = environment("PREFIX").value_or("") + "/tmp";  // Termux: $PREFIX/tmp
+  return base;
 }
 
 }  // namespace
@@ -80,12 +88,12 @@ Result<void> write_file_atomically(const fs::path& path, std::string_view conten
 
 Result<void> make_private_folder(const fs::path& path) {
   std::error_code failure;
-  const bool made = fs::create_directories(path, failure);
-  if (failure) return errno_error(fmt::format("cannot make the folder {}", path.string()), failure.value());
-  if (made) fs::permissions(path, fs::perms::owner_all, failure);
-  if (failure)
-    return errno_error(fmt::format("cannot protect the folder {}", path.string()), failure.value());
-  return {};
+  if (path.empty() || fs::is_directory(path, failure)) return {};
+  if (auto parent = make_private_folder(path.parent_path()); !parent) return parent;
+  // Another process may make it at the same time: then it is just as good.
+  if (::mkdir(path.c_str(), 0700) == 0 || fs::is_directory(path, failure)) return {};
+  return errno_error(fmt::format("cannot make the folder {}", path.string()),
+                     errno == EEXIST ? ENOTDIR : errno);
 }
 
 Result<Bytes> free_space(const fs::path& path) {
@@ -129,14 +137,17 @@ std::string for_people(const fs::path& path) {
 }
 
 Result<TemporaryFolder> TemporaryFolder::make(std::string_view prefix) {
-  std::error_code failure;
-  fs::path base = fs::temp_directory_path(failure);
-  if (failure) base = environment("PREFIX").value_or("") + "/tmp";  // Termux: $PREFIX/tmp
+  const fs::path base = temporary_base();
   std::string pattern = (base / fmt::format("{}-XXXXXX", prefix)).string();
   if (::mkdtemp(pattern.data()) == nullptr) {
     return errno_error(fmt::format("cannot make a temporary folder in {}", base.string()), errno);
   }
   return TemporaryFolder(pattern);
+}
+
+TemporaryFolder TemporaryFolder::promise(std::string_view prefix) {
+  std::random_device random;  // the kernel's generator in libstdc++ and libc++
+  return TemporaryFolder(temporary_base() / fmt::format("{}-{:08x}{:08x}", prefix, random(), random()));
 }
 
 TemporaryFolder::TemporaryFolder(TemporaryFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}

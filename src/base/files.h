@@ -20,7 +20,7 @@ Result<std::string> read_file(const fs::path& path, Bytes limit);
 /// Writes to a temporary file beside `path`, fsyncs it, renames it into place with `mode`.
 Result<void> write_file_atomically(const fs::path& path, std::string_view content, unsigned mode = 0600);
 
-/// Makes the folder and its parents, readable for this user only when new.
+/// Makes the folder and those above it that are missing; what is new can be read by this user only.
 Result<void> make_private_folder(const fs::path& path);
 
 /// Free space for this user on the file system that holds `path` (or its nearest existing parent).
@@ -43,6 +43,9 @@ std::string for_people(const fs::path& path);
 class TemporaryFolder {
  public:
   static Result<TemporaryFolder> make(std::string_view prefix);
+  /// Only the name, which nobody can guess: whoever needs the folder makes it (make_private_folder), and
+  /// cleans up when this process was killed before it could.
+  static TemporaryFolder promise(std::string_view prefix);
   TemporaryFolder(TemporaryFolder&& other) noexcept;
   TemporaryFolder& operator=(TemporaryFolder&&) = delete;
   ~TemporaryFolder();

@@ -4,7 +4,7 @@
 
 #include <fstream>
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 namespace caravan {
 namespace {
@@ -49,6 +49,31 @@ TEST(Files, TemporaryFolderGoesWithAllItHolds) {
     EXPECT_TRUE(fs::exists(path / "a" / "b" / "c"));
   }
   EXPECT_FALSE(fs::exists(path));
+}
+
+TEST(Files, APromisedFolderIsMadeByWhoeverNeedsIt) {
+  fs::path path;
+  {
+    const TemporaryFolder folder = TemporaryFolder::promise("caravan-test");
+    path = folder.path();
+    EXPECT_NE(path, TemporaryFolder::promise("caravan-test").path());
+    EXPECT_FALSE(fs::exists(path));
+    ASSERT_TRUE(make_private_folder(path / "phone-1").ok());
+    EXPECT_EQ(fs::status(path).permissions(), fs::perms::owner_all) << "also what is above it";
+    EXPECT_EQ(fs::status(path / "phone-1").permissions(), fs::perms::owner_all);
+  }
+  EXPECT_FALSE(fs::exists(path));
+}
+
+TEST(Files, AFileWhereAFolderShouldBeIsRefused) {
+  auto folder = TemporaryFolder::make("caravan-test");
+  ASSERT_TRUE(folder.ok());
+  ASSERT_TRUE(write_file_atomically(folder->path() / "file", "x").ok());
+  for (const char* name : {"file", "file/below"}) {
+    const auto made = make_private_folder(folder->path() / name);
+    ASSERT_FALSE(made.ok()) << name;
+    EXPECT_THAT(made.error().message, testing::HasSubstr("cannot make the folder"));
+  }
 }
 
 TEST(Files, FreeSpaceLooksAtTheNearestParent) {

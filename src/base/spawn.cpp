@@ -1,4 +1,4 @@
-#include "engine/spawn.h"
+#include "base/spawn.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -13,7 +13,9 @@
 
 #include <fmt/format.h>
 
-namespace caravan::engine {
+#include "base/text.h"
+
+namespace caravan {
 namespace {
 
 constexpr int kLifelineDescriptor = 3;
@@ -55,8 +57,10 @@ struct ChildPlan {
   const char* folder;  ///< nullptr: ours
   int input;           ///< -1: it keeps our stdin, stdout and stderr
   int output;
+  int errors;
   int lifeline;  ///< -1: none
   int report;
+  bool ignores_broken_pipes;
   pid_t parent;
 };
 
@@ -79,7 +83,7 @@ void reset_signals() {
 void arrange_descriptors(const ChildPlan& plan) {
   if (plan.input >= 0) {
     const bool arranged =
-        ::dup2(plan.input, 0) == 0 && ::dup2(plan.output, 1) == 1 && ::dup2(plan.output, 2) == 2;
+        ::dup2(plan.input, 0) == 0 && ::dup2(plan.output, 1) == 1 && ::dup2(plan.errors, 2) == 2;
     if (!arranged) give_up(plan, Stage::setup);
   }
   int first_closed = kLifelineDescriptor;
@@ -95,11 +99,14 @@ void arrange_descriptors(const ChildPlan& plan) {
 
 [[noreturn]] void become_program(const ChildPlan& plan) {
   (void)::setpgid(0, 0);
-  // Who has a lifeline knows of our death anyway, and gets the time to clean up behind itself.
-  const int when_we_die = plan.lifeline >= 0 ? SIGTERM : SIGKILL;
-  if (::prctl(PR_SET_PDEATHSIG, when_we_die) != 0) give_up(plan, Stage::setup);
-  if (::getppid() != plan.parent) ::_exit(127);  // it died before the line above
+  // Who has a lifeline learns of our death from it as soon as it can clean up behind itself, which no signal
+  // waits for.
+  if (plan.lifeline < 0) {
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) give_up(plan, Stage::setup);
+    if (::getppid() != plan.parent) ::_exit(127);  // it died before the line above
+  }
   reset_signals();
+  if (plan.ignores_broken_pipes) (void)::signal(SIGPIPE, SIG_IGN);
   const rlimit no_core{0, 0};  // engines abort as a matter of course, and their memory is gigabytes
   (void)::setrlimit(RLIMIT_CORE, &no_core);
   arrange_descriptors(plan);
@@ -127,7 +134,7 @@ std::vector<std::string> environment_with(const std::map<std::string, std::strin
   return all;
 }
 
-Error explain(const Failure& failure, const ProcessSpec& spec) {
+Error explain(const Failure& failure, const SpawnSpec& spec) {
   if (failure.stage == Stage::folder) {
     return errno_error(
         fmt::format("cannot start {} in {}", spec.program.string(), spec.working_folder.string()),
@@ -194,11 +201,12 @@ std::optional<Failure> read_report(int fd) {
 
 }  // namespace
 
-Result<Spawned> spawn(const ProcessSpec& spec) {
+Result<Spawned> spawn(const SpawnSpec& spec) {
   Result<Pipe> output = make_pipe();
+  Result<Pipe> errors = make_pipe();
   Result<Pipe> lifeline = make_pipe();
   Result<Pipe> report = make_pipe();
-  for (const auto* pipe : {&output, &lifeline, &report}) {
+  for (const auto* pipe : {&output, &errors, &lifeline, &report}) {
     if (!pipe->ok())
       return with_context(pipe->error(), fmt::format("cannot start {}", spec.program.string()));
   }
@@ -220,8 +228,10 @@ Result<Spawned> spawn(const ProcessSpec& spec) {
                        .folder = folder.empty() ? nullptr : folder.c_str(),
                        .input = spec.inherit_terminal ? -1 : nothing.get(),
                        .output = output->write.get(),
+                       .errors = (spec.separate_errors ? errors : output)->write.get(),
                        .lifeline = spec.lifeline ? lifeline->read.get() : -1,
                        .report = report->write.get(),
+                       .ignores_broken_pipes = spec.ignores_broken_pipes,
                        .parent = ::getpid()};
   const pid_t pid = fork_into(plan);
   if (pid < 0) return errno_error(fmt::format("cannot start {}", spec.program.string()), errno);
@@ -234,8 +244,19 @@ Result<Spawned> spawn(const ProcessSpec& spec) {
   Spawned spawned;
   spawned.pid = pid;
   if (!spec.inherit_terminal) spawned.output = std::move(output->read);
+  if (spec.separate_errors) spawned.errors = std::move(errors->read);
   if (spec.lifeline) spawned.lifeline = std::move(lifeline->write);
   return spawned;
 }
 
-}  // namespace caravan::engine
+std::vector<fs::path> find_in_path(const std::string& program) {
+  if (program.find('/') != std::string::npos) return {program};
+  std::vector<fs::path> found;
+  for (const std::string& folder : split(environment("PATH").value_or("/usr/bin:/bin"), ':')) {
+    const fs::path candidate = fs::path(folder) / program;
+    if (!folder.empty() && ::access(candidate.c_str(), X_OK) == 0) found.push_back(candidate);
+  }
+  return found;
+}
+
+}  // namespace caravan

@@ -122,6 +122,8 @@ asio::awaitable<void> run_node(const Arguments& arguments, app::NodeOptions opti
 }
 
 int node_command(const Arguments& arguments) {
+  // Whoever reads what it says may be gone; it still has its state to clean up.
+  (void)std::signal(SIGPIPE, SIG_IGN);
   auto options = options_from(arguments);
   if (!options) return print_error(options.error());
   asio::io_context loop(1);

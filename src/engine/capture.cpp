@@ -12,7 +12,7 @@
 
 namespace caravan::engine {
 
-asio::awaitable<Result<Captured>> capture(asio::any_io_executor executor, ProcessSpec spec,
+asio::awaitable<Result<Captured>> capture(asio::any_io_executor executor, SpawnSpec spec,
                                           std::chrono::milliseconds timeout) {
   using namespace asio::experimental::awaitable_operators;
   Captured captured;

@@ -22,7 +22,7 @@ struct Captured {
 inline constexpr std::size_t kMaxCapturedBytes = std::size_t{1} << 20U;
 
 /// Code::unavailable when it has not ended within `timeout`; then it is killed.
-asio::awaitable<Result<Captured>> capture(asio::any_io_executor executor, ProcessSpec spec,
+asio::awaitable<Result<Captured>> capture(asio::any_io_executor executor, SpawnSpec spec,
                                           std::chrono::milliseconds timeout);
 
 }  // namespace caravan::engine

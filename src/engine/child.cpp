@@ -10,12 +10,15 @@ EngineChild::EngineChild(const asio::any_io_executor& executor, Program program,
     : program_(program), log_(log), on_event_(std::move(on_event)), changed_(executor) {}
 
 Result<std::shared_ptr<EngineChild>> EngineChild::start(asio::any_io_executor executor, Program program,
-                                                        const ProcessSpec& spec, const fs::path& log,
+                                                        const SpawnSpec& spec, const fs::path& log,
                                                         OnEvent on_event) {
   std::shared_ptr<EngineChild> child(new EngineChild(executor, program, log, std::move(on_event)));
+  SpawnSpec careful = spec;
+  careful.ignores_broken_pipes =
+      true;  // the RPC server of v0.5.0 dies of a master that goes away in mid-answer
   // The process is owned by the child and hands out no line once it is destroyed.
   auto process =
-      Process::start(executor, spec, [&self = *child](std::string_view line) { self.take_line(line); });
+      Process::start(executor, careful, [&self = *child](std::string_view line) { self.take_line(line); });
   if (!process) return process.error();
   child->process_ = std::move(*process);
   asio::co_spawn(executor, watch(child), asio::detached);

@@ -26,7 +26,7 @@ class EngineChild : public std::enable_shared_from_this<EngineChild> {
 
   /// `on_event` gets what the program says until it serves. It must not throw, and is not called after end().
   static Result<std::shared_ptr<EngineChild>> start(asio::any_io_executor executor, Program program,
-                                                    const ProcessSpec& spec, const fs::path& log,
+                                                    const SpawnSpec& spec, const fs::path& log,
                                                     OnEvent on_event);
 
   /// `serving`: from now on only warnings and errors are kept, and nothing that was said before explains the

@@ -89,7 +89,7 @@ Result<std::unique_ptr<LlamaServer>> LlamaServer::start(asio::any_io_executor ex
                                                         OnProgress on_progress) {
   const auto list = master_arguments(arguments, engine.server_flags, engine.rpc_device_names);
   if (!list) return list.error();
-  ProcessSpec process;
+  SpawnSpec process;
   process.program = engine.files.llama_server;
   process.arguments = *list;
   process.environment = engine_environment(engine.files);

@@ -20,7 +20,7 @@ constexpr std::chrono::milliseconds kStopGrace{1000};
 
 asio::awaitable<Result<Captured>> ask(asio::any_io_executor executor, EngineFiles files, fs::path program,
                                       std::vector<std::string> arguments) {
-  ProcessSpec spec;
+  SpawnSpec spec;
   spec.program = std::move(program);
   spec.arguments = std::move(arguments);
   spec.environment = engine_environment(files);

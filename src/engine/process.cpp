@@ -20,7 +20,6 @@
 
 #include "engine/change.h"
 #include "engine/lines.h"
-#include "engine/spawn.h"
 
 namespace caravan::engine {
 namespace {
@@ -160,7 +159,7 @@ asio::awaitable<ExitStatus> Process::State::stop(std::shared_ptr<State> self,
   co_return co_await wait(self);
 }
 
-Result<std::unique_ptr<Process>> Process::start(asio::any_io_executor executor, const ProcessSpec& spec,
+Result<std::unique_ptr<Process>> Process::start(asio::any_io_executor executor, const SpawnSpec& spec,
                                                 OnLine on_line) {
   auto state = std::make_shared<State>(executor, std::move(on_line));
   boost::system::error_code failure;

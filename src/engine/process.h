@@ -6,17 +6,15 @@
 
 #include <chrono>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
-#include "base/files.h"
 #include "base/result.h"
+#include "base/spawn.h"
 
 namespace caravan::engine {
 
@@ -24,17 +22,6 @@ namespace asio = boost::asio;
 
 /// Output lines are cut after this many bytes.
 inline constexpr std::size_t kMaxLineBytes = 8192;
-
-struct ProcessSpec {
-  fs::path program;  ///< a path; PATH is not searched
-  std::vector<std::string> arguments;
-  std::map<std::string, std::string> environment;  ///< added to ours; the same name replaces ours
-  fs::path working_folder;                         ///< empty: ours
-  /// For a child that cleans up behind itself: its descriptor 3 is a pipe on which it reads EOF when we are
-  /// gone, and it is sent SIGTERM then instead of SIGKILL.
-  bool lifeline = false;
-  bool inherit_terminal = false;  ///< it keeps our stdin, stdout and stderr, and there are no lines to read
-};
 
 struct ExitStatus {
   int code = 0;
@@ -47,9 +34,9 @@ struct ExitStatus {
 std::string describe(const ExitStatus& status);
 
 /// Belongs to one event loop, and to the thread that runs it: when that thread ends, the kernel kills the
-/// child. The child also dies with us, however we die: by SIGKILL, or by SIGTERM when it has a lifeline and
-/// cleans up by itself. stdin is /dev/null, stdout and stderr come as one stream of lines, no other
-/// descriptor of ours is open in it. When it ends, whatever is left of its process group is killed.
+/// child. The child also dies with us, however we die, unless it has a lifeline: then it ends by itself.
+/// stdout and stderr come as one stream of lines. When it ends, whatever is left of its process group is
+/// killed.
 class Process {
  public:
   /// Lines come without their end, at most kMaxLineBytes long, on the event loop. Must not throw.
@@ -57,7 +44,7 @@ class Process {
 
   /// Blocks for the few milliseconds until the program is loaded. A program that is missing or cannot be run
   /// is an error here: not_found, invalid (not executable) or incompatible (not for this machine).
-  static Result<std::unique_ptr<Process>> start(asio::any_io_executor executor, const ProcessSpec& spec,
+  static Result<std::unique_ptr<Process>> start(asio::any_io_executor executor, const SpawnSpec& spec,
                                                 OnLine on_line);
   /// Kills the group and waits for the kernel to have done it. No line comes after that.
   ~Process();

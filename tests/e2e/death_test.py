@@ -64,7 +64,7 @@ class DeathTest(CaravanTest):
         self.run_victim("llama-server", ["phone-1", "llama-server", "SIGKILL"], ["loading", "ready", "text"])
 
     def test_the_demo_itself(self):
-        for moment in ["devices", *MOMENTS]:
+        for moment in ["begin", "engine", "model", "devices", *MOMENTS]:
             with self.subTest(moment=moment), tempfile.TemporaryDirectory() as temporary:
                 demo = self.start_demo(*LONG, temporary=temporary)
                 demo.wait_for(moment)
