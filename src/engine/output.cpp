@@ -116,6 +116,11 @@ std::optional<EngineEvent> parse_banner(std::string_view text) {
   return RpcBanner{*major, *minor, *patch};
 }
 
+std::optional<EngineEvent> parse_accepted(std::string_view text) {
+  if (text.rfind("Accepted client connection", 0) != 0) return std::nullopt;
+  return ClientAccepted{};
+}
+
 struct StepMark {
   std::string_view text;
   LoadStep step;
@@ -245,7 +250,8 @@ bool possible_while_serving(Trouble::Kind kind) {
 
 std::optional<EngineEvent> parse_engine_line(std::string_view line) {
   const LogLine parts = split_level(line);
-  for (const auto parse : {parse_layer, parse_buffer, parse_listening, parse_banner, parse_step}) {
+  for (const auto parse :
+       {parse_layer, parse_buffer, parse_listening, parse_banner, parse_accepted, parse_step}) {
     if (auto event = parse(parts.text)) return event;
   }
   return parse_trouble(parts);

@@ -49,6 +49,10 @@ struct RpcBanner {
   int patch = 0;
 };
 
+/// The RPC server has taken a client: only now is it known that the port is its own. Written and flushed at
+/// once.
+struct ClientAccepted {};
+
 /// How far llama-server has come with loading.
 enum class LoadStep { reading_model, sending_weights, making_context, warming_up, loaded };
 
@@ -73,7 +77,8 @@ struct Trouble {
 /// request.
 bool possible_while_serving(Trouble::Kind kind);
 
-using EngineEvent = std::variant<LayerAssigned, BufferSize, Listening, RpcBanner, LoadStep, Trouble>;
+using EngineEvent =
+    std::variant<LayerAssigned, BufferSize, Listening, RpcBanner, ClientAccepted, LoadStep, Trouble>;
 
 std::optional<EngineEvent> parse_engine_line(std::string_view line);
 

@@ -91,6 +91,8 @@ TEST(EngineOutput, LinesOfOlderBuilds) {
 }
 
 TEST(EngineOutput, Banner) {
+  EXPECT_TRUE(parse<ClientAccepted>("Accepted client connection"));
+  EXPECT_FALSE(parse<ClientAccepted>("Client connection closed"));
   const auto banner = parse<RpcBanner>("Starting RPC server v7.0.1");
   ASSERT_TRUE(banner);
   EXPECT_EQ(banner->major, 7);

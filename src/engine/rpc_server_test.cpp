@@ -33,10 +33,14 @@ TEST(RpcServer, DISABLED_StandIn) {
                          tcp::endpoint(asio::ip::address_v4::loopback(), static_cast<std::uint16_t>(port)));
   for (;;) {
     tcp::socket socket = acceptor.accept();
+    std::puts("Accepted client connection");
+    std::fflush(stdout);
     std::array<char, 33> hello{};
     boost::system::error_code failure;
     asio::read(socket, asio::buffer(hello), failure);
-    asio::write(socket, asio::buffer("\x1c\0\0\0\0\0\0\0\x07\0\0\0"s + std::string(24, '\0')), failure);
+    std::string reply = "\x1c\0\0\0\0\0\0\0\x07"s;
+    reply.resize(36);
+    asio::write(socket, asio::buffer(reply), failure);
   }
 }
 
@@ -104,6 +108,21 @@ TEST_F(RpcServerTest, TakesAnotherPortWhenItsOwnIsTaken) {
   start("[ -e " + (folder_.path() / "tried").string() + " ] || { : > " + (folder_.path() / "tried").string() +
         "; echo Failed to create server socket; exit 0; }\n" + kAnswer);
   ASSERT_TRUE(server_) << error_.message;
+}
+
+TEST_F(RpcServerTest, IsNotMistakenForAnotherProgramThatAnswersOnItsPort) {
+  // The first time, a server that is not ours has come first: it answers, and ours ends a little later.
+  start("[ -e " + (folder_.path() / "tried").string() + " ] || { : > " + (folder_.path() / "tried").string() +
+        "; while [ \"$1\" != --port ]; do shift; done\n"
+        "CARAVAN_TEST_PORT=$2 \"$CARAVAN_TEST_SELF\" --gtest_filter=RpcServer.DISABLED_StandIn "
+        "--gtest_also_run_disabled_tests > " +
+        (folder_.path() / "other").string() + " &\n until [ -s " + (folder_.path() / "other").string() +
+        " ]; do :; done; until grep -q Accepted " + (folder_.path() / "other").string() +
+        "; do :; done; echo Failed to create server socket; exit 0; }\n" + kAnswer);
+  ASSERT_TRUE(server_) << error_.message;
+  EXPECT_TRUE(fs::exists(folder_.path() / "tried"));
+  run(loop_, stop());
+  EXPECT_EQ(exited().cause, ExitCause::asked) << "the second one is the one that serves";
 }
 
 TEST_F(RpcServerTest, GivesUpWhenEveryPortIsTaken) {
