@@ -1,6 +1,7 @@
 #include "cluster/controller.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include <fmt/format.h>
@@ -21,8 +22,8 @@ const Error& root_cause(const std::vector<Error>& failures) {
 /// Nothing when the engine's own log shows exactly the planned layers on each rank.
 std::optional<Error> departure_from(const plan::Plan& plan, const std::vector<ObservedLayers>& observed) {
   for (const plan::Share& share : plan.shares) {
-    std::vector<int> planned;
-    for (int i = 0; i < share.layer_count; ++i) planned.push_back(share.first_layer + i);
+    std::vector<int> planned(static_cast<std::size_t>(share.layer_count));
+    std::iota(planned.begin(), planned.end(), share.first_layer);
     const auto seen = std::find_if(observed.begin(), observed.end(),
                                    [&](const ObservedLayers& entry) { return entry.rank == share.rank; });
     if (seen != observed.end() && seen->layers == planned) continue;

@@ -191,7 +191,7 @@ Result<Catalogue> load_catalogue() {
   if (!file) return Catalogue::parse(embedded::catalogue());
   const auto text = read_file(*file, Bytes{kMaxJson});
   if (!text) return with_context(text.error(), "$CARAVAN_CATALOGUE");
-  const auto catalogue = Catalogue::parse(*text);
+  auto catalogue = Catalogue::parse(*text);
   if (!catalogue) return with_context(catalogue.error(), *file);
   return catalogue;
 }
