@@ -53,6 +53,11 @@ std::string number_of_cores(int cores, std::string_view kind) {
   return fmt::format("{}{}{} core{}", cores, kind.empty() ? "" : " ", kind, cores == 1 ? "" : "s");
 }
 
+std::string one_for_each(int cores, std::string_view kind) {
+  if (cores == 1) return fmt::format("one for the only {}{}core", kind, kind.empty() ? "" : " ");
+  return "one for each of " + number_of_cores(cores, kind);
+}
+
 /// Cores of the clusters that are (not) little and of which at least one CPU is allowed.
 int allowed_cores(const std::vector<CoreCluster>& clusters, const std::vector<int>& allowed, bool little) {
   int cores = 0;
@@ -157,10 +162,9 @@ DecodeThreads decode_threads(const std::vector<CoreCluster>& clusters, const std
   DecodeThreads threads;
   if (big > 0) {
     threads.count = big;
-    threads.reason = has_little ? fmt::format("one for each of {}; {} would make all others wait",
-                                              number_of_cores(big, "big"), number_of_cores(little, "little"))
-                                : fmt::format("one for each of {}", number_of_cores(big, ""));
-    if (has_little && little == 0) threads.reason = "one for each of " + number_of_cores(big, "big");
+    threads.reason = one_for_each(big, has_little ? "big" : "");
+    if (little > 0)
+      threads.reason += fmt::format("; {} would make them wait", number_of_cores(little, "little"));
   } else if (little > 0) {
     threads.count = little;
     threads.reason =

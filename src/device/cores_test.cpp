@@ -93,7 +93,7 @@ TEST(Cores, ThreadsOnBigCoresOnly) {
   const auto clusters = make_clusters(cpus(0, 4, {.capacity = 300}) + cpus(4, 4, {.capacity = 1024}));
   const auto all = decode_threads(clusters, {0, 1, 2, 3, 4, 5, 6, 7}, std::nullopt);
   EXPECT_EQ(all.count, 4);
-  EXPECT_THAT(all.reason, HasSubstr("4 big cores; 4 little cores would"));
+  EXPECT_THAT(all.reason, HasSubstr("4 big cores; 4 little cores would make them wait"));
   EXPECT_EQ(decode_threads(clusters, {0, 1, 2, 3, 5}, std::nullopt).count, 1);
   const auto background = decode_threads(clusters, {0, 1, 2}, std::nullopt);
   EXPECT_EQ(background.count, 3);
