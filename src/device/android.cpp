@@ -49,7 +49,8 @@ AndroidFacts android_facts_from(const std::map<std::string, std::string>& proper
   const auto level = parse_integer(value("ro.build.version.sdk"));
   if (level && *level > 0 && *level < 10000) facts.api_level = static_cast<int>(*level);
   facts.model = maker_and_model(value("ro.product.manufacturer"), value("ro.product.model"));
-  facts.processor = maker_and_model(value("ro.soc.manufacturer"), value("ro.soc.model"));
+  const std::string maker = value("ro.soc.manufacturer");
+  facts.processor = maker_and_model(maker == "QTI" ? "Qualcomm" : maker, value("ro.soc.model"));
   return facts;
 }
 

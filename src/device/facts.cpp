@@ -1,5 +1,7 @@
 #include "device/facts.h"
 
+#include <memory>
+
 #include "base/text.h"
 
 namespace caravan::device {
@@ -8,7 +10,7 @@ namespace {
 /// The name on the box, where it is not Android that knows it: a board's device tree, a computer's firmware.
 std::optional<std::string> read_model(const fs::path& root) {
   if (auto board = read_line(root / "proc/device-tree/model")) return board;
-  const auto product = read_line(root / "sys/class/dmi/id/product_name");
+  auto product = read_line(root / "sys/class/dmi/id/product_name");
   const auto vendor = read_line(root / "sys/class/dmi/id/sys_vendor");
   if (product && vendor && product->rfind(*vendor, 0) != 0) return *vendor + " " + *product;
   return product;
@@ -69,9 +71,26 @@ void read_storage(const SystemView& view, DeviceFacts& facts) {
   }
 }
 
+/// Where Termux:API's app is missing none of its programs ends: after the first the others are not waited
+/// for.
+RunProgram patient_once(RunProgram run) {
+  if (!run) return run;
+  return [run = std::move(run), silence = std::make_shared<std::optional<Error>>()](
+             const std::vector<std::string>& arguments,
+             std::chrono::milliseconds deadline) -> Result<std::string> {
+    const bool of_termux = arguments.front().rfind("termux-", 0) == 0;
+    if (of_termux && *silence) return **silence;
+    auto output = run(arguments, deadline);
+    if (of_termux && !output && output.error().code == Code::unavailable) *silence = output.error();
+    return output;
+  };
+}
+
 }  // namespace
 
-DeviceFacts read_device_facts(const SystemView& view) {
+DeviceFacts read_device_facts(const SystemView& system) {
+  SystemView view = system;
+  view.run = patient_once(system.run);
   DeviceFacts facts;
   facts.android = read_android(view, facts.hidden);
   facts.termux = is_termux(view.root);

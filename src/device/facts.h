@@ -45,6 +45,6 @@ struct DeviceFacts {
 
 /// Blocks: for some hundred small files, and for programs that may each take 5 seconds (Termux:API without
 /// its app does). Never on an event loop. Any thread.
-DeviceFacts read_device_facts(const SystemView& view);
+DeviceFacts read_device_facts(const SystemView& system);
 
 }  // namespace caravan::device

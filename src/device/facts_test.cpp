@@ -38,7 +38,7 @@ TEST(Fixture, Snapdragon8Gen2) {
   EXPECT_EQ(facts.memory.total, Bytes{7376312ULL * 1024});
   EXPECT_EQ(facts.memory.policy.usable, Bytes{2959565312});  // 3351220 kB less a sixteenth of the total
   EXPECT_FALSE(facts.memory.cgroup);
-  EXPECT_EQ(facts.processor.name, "QTI SM8550");
+  EXPECT_EQ(facts.processor.name, "Qualcomm SM8550");
   EXPECT_EQ(facts.processor.architecture, "aarch64");
   EXPECT_THAT(facts.processor.features, ElementsAre("fp16", "dotprod", "i8mm", "bf16"));
   EXPECT_THAT(clusters_of(facts), ElementsAre("1 Cortex-X3 3360", "2 Cortex-A715 2803", "2 Cortex-A710 2803",
@@ -64,7 +64,7 @@ TEST(Fixture, Snapdragon695WithoutTermuxApi) {
   EXPECT_EQ(facts.android->version, "12");
   EXPECT_EQ(facts.memory.policy.usable, Bytes{3766642279});  // what Android leaves of 5662912 kB
   EXPECT_THAT(facts.memory.policy.reason, HasSubstr("Android keeps 1.89 GiB"));
-  EXPECT_EQ(facts.processor.name, "QTI SM6375");
+  EXPECT_EQ(facts.processor.name, "Qualcomm SM6375");
   EXPECT_THAT(facts.processor.features, ElementsAre("fp16", "dotprod"));
   EXPECT_THAT(clusters_of(facts), ElementsAre("2 Cortex-A78 2208", "6 Cortex-A55 1804 little"));
   EXPECT_FALSE(facts.cores.clusters[0].capacity);
@@ -197,6 +197,19 @@ TEST(Fixture, WhereNearlyEverythingIsHidden) {
   EXPECT_THAT(names_of(facts.hidden), ElementsAre("android", "memory", "processor.name", "processor.features",
                                                   "battery", "thermal_zones", "wifi"));
   for (const HiddenFact& one : facts.hidden) EXPECT_FALSE(one.why.empty()) << one.fact;
+}
+
+TEST(Facts, AreNotWaitedForTwice) {
+  SystemView view = fixture("mediatek-helio-g85");
+  std::vector<std::string> ran;
+  view.run = [&, run = view.run](const std::vector<std::string>& arguments,
+                                 std::chrono::milliseconds deadline) {
+    ran.push_back(arguments.front());
+    return run(arguments, deadline);
+  };
+  const DeviceFacts facts = read_device_facts(view);
+  EXPECT_THAT(ran, ElementsAre("getprop", "termux-battery-status"));
+  EXPECT_TRUE(is_hidden(facts.hidden, "wifi"));
 }
 
 TEST(Facts, OfAnEmptySystemAreAllHidden) {
