@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 #include <optional>
 #include <system_error>
@@ -13,7 +14,7 @@
 
 #include "app/control_api.h"
 #include "app/engine_role.h"
-#include "device/memory.h"
+#include "device/cores.h"
 #include "engine/change.h"
 #include "gateway/http_server.h"
 #include "gateway/openai_api.h"
@@ -47,6 +48,7 @@ struct Node::Inner {
   asio::any_io_executor executor;
   NodeOptions options;
   engine::EngineFacts engine;
+  int cores = std::max(1, static_cast<int>(device::read_cores().allowed.size()));
   engine::Change change;
   std::optional<cluster::Assignment> wanted;
   std::unique_ptr<EngineRole> role;
@@ -92,7 +94,7 @@ cluster::NodeState Node::Inner::state() const {
   state.device = options.device;
   state.pid = ::getpid();
   state.memory = options.memory;
-  state.cores = device::core_count();
+  state.cores = cores;
   state.api = "http://" + engine::to_string(api_server->address());
   state.engine_build = engine.source_id;
   if (role) role->describe(state);

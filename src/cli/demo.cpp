@@ -18,7 +18,7 @@
 #include "app/local_cluster.h"
 #include "base/text.h"
 #include "cli/demo_report.h"
-#include "device/memory.h"
+#include "device/cores.h"
 #include "engine/change.h"
 #include "engine/probe.h"
 #include "model/pull.h"
@@ -249,7 +249,7 @@ asio::awaitable<Result<void>> Demo::serve_and_ask() {
   deployment.model_path = model_path_.string();
   deployment.model_name = arguments_.model.find('/') == std::string::npos ? arguments_.model : model_.name;
   deployment.plan = plan_;
-  deployment.threads = std::max(1, device::core_count() / static_cast<int>(plan_.shares.size()));
+  deployment.threads = std::max(1, device::read_cores().decode.count / static_cast<int>(plan_.shares.size()));
   auto outcome = co_await (cluster_->run(deployment) || converse());
   if (outcome.index() == 1) co_return std::get<1>(std::move(outcome));
   auto& ended = std::get<0>(outcome);

@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "cli/demo.h"
+#include "cli/device.h"
 #include "cli/engine.h"
 #include "cli/models.h"
 #include "cli/node.h"
@@ -25,6 +26,7 @@ constexpr const char* kDescription =
 constexpr const char* kFooter = R"(Examples:
   caravan demo                      three devices on this machine answer a question
   caravan models list               models that Caravan knows, and which are here
+  caravan device                    what this device can give, and what it hides
   caravan engine                    which llama.cpp is used, and what it can do
   caravan COMMAND --help            more about one command
 
@@ -72,6 +74,7 @@ int run(int argc, char** argv) {
   const auto choose = [&](std::function<int()> command) { chosen = std::move(command); };
   add_demo(root, choose);
   add_models(root, choose);
+  add_device(root, choose);
   add_engine(root, choose);
   add_node(root, choose);
   if (argc < 2) {

@@ -48,7 +48,7 @@ Result<app::NodeOptions> options_from(const Arguments& arguments) {
   app::NodeOptions options;
   options.device = arguments.device;
   options.state_folder = arguments.state.empty() ? caravan_home() / "node" : fs::path(arguments.state);
-  const auto memory = arguments.memory.empty() ? device::available_memory() : parse_bytes(arguments.memory);
+  const auto memory = arguments.memory.empty() ? device::usable_memory_now() : parse_bytes(arguments.memory);
   if (!memory) return with_context(memory.error(), "--memory");
   options.memory = *memory;
   options.api = {"127.0.0.1", arguments.port};
