@@ -53,14 +53,14 @@ struct Quantization {
 };
 
 Quantization quantization_of(const std::string& name) {
-  static const std::map<std::string, Quantization> kKnown{
-      {"f16", {GGML_TYPE_F16, 1, false}},  {"q8_0", {GGML_TYPE_Q8_0, 7, false}},
-      {"q4_0", {GGML_TYPE_Q4_0, 2, true}}, {"q4_k_m", {GGML_TYPE_Q4_K, 15, true}},
-      {"q6_k", {GGML_TYPE_Q6_K, 18, true}}};
+  static const std::map<std::string, Quantization> kKnown{{"f16", {GGML_TYPE_F16, 1, false}},
+                                                          {"q8_0", {GGML_TYPE_Q8_0, 7, false}},
+                                                          {"q4_0", {GGML_TYPE_Q4_0, 2, true}},
+                                                          {"q4_k_m", {GGML_TYPE_Q4_K, 15, true}},
+                                                          {"q6_k", {GGML_TYPE_Q6_K, 18, true}}};
   const auto found = kKnown.find(name);
   if (found == kKnown.end()) {
-    throw std::runtime_error(
-        fmt::format("unknown quantization '{}': f16, q8_0, q6_k, q4_k_m or q4_0", name));
+    throw std::runtime_error(fmt::format("unknown quantization '{}': f16, q8_0, q6_k, q4_k_m or q4_0", name));
   }
   return found->second;
 }
@@ -165,16 +165,15 @@ void set_key(gguf_context* gguf, const std::string& key, const Value& value) {
   }
 }
 
-void write_weights(Output& out, const std::vector<Tensor>& tensors, ggml_context* ggml,
-                   std::uint64_t seed) {
+void write_weights(Output& out, const std::vector<Tensor>& tensors, ggml_context* ggml, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   std::map<std::tuple<Role, ggml_type, std::int64_t>, RowPool> pools;
   const std::array<char, GGUF_DEFAULT_ALIGNMENT> padding{};
   for (const Tensor& tensor : tensors) {
     const ggml_tensor* shape = ggml_get_tensor(ggml, tensor.name.c_str());
     const std::int64_t length = tensor.size[0];
-    const auto pool = pools.try_emplace({tensor.role, shape->type, length}, tensor.role, shape->type, length,
-                                        random).first;
+    const auto pool =
+        pools.try_emplace({tensor.role, shape->type, length}, tensor.role, shape->type, length, random).first;
     std::size_t written = 0;
     for (std::int64_t row = 0; row < ggml_nrows(shape); ++row) {
       out.write(pool->second.row(random() >> 32U), pool->second.row_size());
@@ -228,7 +227,8 @@ int main(int argc, char** argv) {
   caravan::lab::Options options;
   CLI::App app("Makes a GGUF model of random weights in the shape of a real one");
   app.footer(
-      "Example:\n  lab_random_model --shape qwen2.5-0.5b --quant q4_k_m --vocab llama.cpp/models --out x.gguf");
+      "Example:\n  lab_random_model --shape qwen2.5-0.5b --quant q4_k_m --vocab llama.cpp/models --out "
+      "x.gguf");
   app.add_option("--shape", options.shape, "a name; any other prints all")->required();
   app.add_option("--quant", options.quantization, "f16, q8_0, q6_k, q4_k_m or q4_0");
   app.add_option("--vocab", options.vocabulary, "a ggml-vocab-*.gguf of llama.cpp, or the folder of them")

@@ -31,8 +31,8 @@ class Builder {
   }
 
   static bool has_attention(const Shape& shape, int layer) {
-    return shape.attention_every == 0 || static_cast<std::uint32_t>(layer) % shape.attention_every ==
-                                             shape.attention_every - 1;
+    return shape.attention_every == 0 ||
+           static_cast<std::uint32_t>(layer) % shape.attention_every == shape.attention_every - 1;
   }
 
  private:
@@ -82,7 +82,8 @@ class Builder {
   }
 
   void state_space() {
-    const std::int64_t convolved = std::int64_t{shape_.inner} + 2 * std::int64_t{shape_.groups} * shape_.state;
+    const std::int64_t convolved =
+        std::int64_t{shape_.inner} + 2 * std::int64_t{shape_.groups} * shape_.state;
     add("ssm_in.weight", {shape_.width, shape_.inner + convolved + shape_.time_steps}, Role::matrix);
     add("ssm_conv1d.weight", {shape_.convolution, convolved}, Role::plain);
     add("ssm_conv1d.bias", {convolved}, Role::bias);
@@ -131,7 +132,8 @@ std::vector<Shape> make_shapes() {
   all.push_back({"qwen2.5-3b", "qwen2", "qwen2", 36, 2048, 11008, 16, 2, 128, 32768, true, true, 1e6F});
   all.push_back({"qwen2.5-7b", "qwen2", "qwen2", 28, 3584, 18944, 28, 4, 128, 32768, false, true, 1e6F});
   all.push_back({"llama-3.2-1b", "llama", "llama-bpe", 16, 2048, 8192, 32, 8, 64, 131072, true, false, 5e5F});
-  all.push_back({"llama-3.2-3b", "llama", "llama-bpe", 28, 3072, 8192, 24, 8, 128, 131072, true, false, 5e5F});
+  all.push_back(
+      {"llama-3.2-3b", "llama", "llama-bpe", 28, 3072, 8192, 24, 8, 128, 131072, true, false, 5e5F});
   all.push_back(
       {"llama-3.1-8b", "llama", "llama-bpe", 32, 4096, 14336, 32, 8, 128, 131072, false, false, 5e5F});
   // Small ones, with all that is special about their architecture: for tests.
