@@ -120,9 +120,14 @@ class Estimate {
     } else {
       values += 2 * layer.query_width;
     }
-    if (!question_.flash_attention) values += layer.heads * cells(layer.window);
+    std::uint64_t copies = 0;
+    if (!question_.flash_attention) {
+      values += layer.heads * cells(layer.window);
+      // values are a view of the keys then, which has to be transposed
+      copies = 2 * layer.latent_width * cells(layer.window) * streams();
+    }
     if (layer.is_recurrent()) values += layer.projection + layer.convolution;  // its other half waits
-    return values * tokens_ * kFloat;
+    return values * tokens_ * kFloat + copies;
   }
 
   std::uint64_t of_feed_forward(const LayerFacts& layer) const {
@@ -139,7 +144,7 @@ class Estimate {
     // RWKV has neither projection nor convolution, but a dozen vectors of the model's width
     const std::uint64_t mixed =
         layer.projection > 0 ? layer.projection + 2 * layer.convolution + 2 * layer.inner : 12 * width();
-    const std::uint64_t states = layer.state * (2 * question_.parallel + 1);
+    const std::uint64_t states = layer.state * question_.parallel;
     return ((mixed + 2 * width()) * tokens_ + states) * kFloat;
   }
 
