@@ -134,7 +134,8 @@ void Reader::read_attention() {
     LayerFacts& layer = layers_[i];
     if (shares_cache_of_another(i) || kv_heads_[i] == 0) continue;
     layer.window = windows[i];
-    layer.key_width = kv_heads_[i] * (layer.window > 0 ? sliding_key : key_length) + index;
+    layer.key_length = layer.window > 0 ? sliding_key : key_length;
+    layer.key_width = kv_heads_[i] * layer.key_length + index;
     if (is_latent) {
       layer.latent_width = number("attention.kv_lora_rank", 0);
     } else {

@@ -20,6 +20,7 @@ struct LayerFacts {
 
   std::uint64_t key_width = 0;    ///< in the KV cache; of MLA, the compressed vector with its position
   std::uint64_t value_width = 0;  ///< in the KV cache; MLA has none of its own
+  std::uint64_t key_length = 0;   ///< of one head
   std::uint64_t window = 0;       ///< of sliding attention, in tokens; 0 = the whole context
   std::uint64_t state = 0;        ///< 4-byte values that a recurrent layer keeps for each sequence
 

@@ -76,9 +76,11 @@ class Estimate {
     }
     const std::uint64_t logits = question_.parallel * model_.vocabulary * kFloat;
     if (question_.has_head) most = std::max(most, logits + 2 * question_.parallel * width() * kFloat);
-    const std::uint64_t handed_in = inputs() + width() * tokens_ * kFloat;
     std::uint64_t sum = most + inputs();
-    if (question_.pipelined) sum += (kCopiesOfPipeline - 1) * handed_in + width() * tokens_ * kFloat;
+    if (question_.pipelined) {
+      const std::uint64_t hidden = question_.layer_count == 0 ? 0 : width() * tokens_ * kFloat;
+      sum += (kCopiesOfPipeline - 1) * (inputs() + hidden) + hidden;
+    }
     if (question_.is_master) sum += logits;  // kept outside of the compute buffer, for whoever samples
     return Bytes{sum};
   }
@@ -94,6 +96,17 @@ class Estimate {
     return window == 0 ? all : round_up(std::min(all, window * shared + question_.ubatch), 256);
   }
 
+  /// Of quantized keys and values, the matrices that spread outliers (llama_kv_cache::build_input_k_rot).
+  std::uint64_t rotations(const LayerFacts& layer) const {
+    std::uint64_t sum = 0;
+    if (row_of(question_.key_type).block_values > 1 && layer.key_length % 64 == 0) {
+      const std::uint64_t side = layer.key_length & (~layer.key_length + 1);  // largest power of two in it
+      sum += side * side * kFloat;
+    }
+    if (row_of(question_.value_type).block_values > 1 && layer.value_width > 0) sum += 64 * 64 * kFloat;
+    return sum;
+  }
+
   /// Masks, and where values go, are inputs of the graph: they stay for as long as it runs.
   std::uint64_t inputs() const {
     std::uint64_t whole = 0;
@@ -103,7 +116,7 @@ class Estimate {
       const std::uint64_t mask = cells(layer.window) * tokens_ * (question_.flash_attention ? 2 : kFloat);
       const std::uint64_t places = question_.flash_attention ? 0 : layer.value_width * tokens_ * 8;
       std::uint64_t& kind = layer.window == 0 ? whole : sliding;
-      kind = std::max(kind, mask + places);
+      kind = std::max(kind, mask + places + rotations(layer));
     }
     const std::uint64_t embeddings = model_.per_layer_width * model_.n_layers() * kFloat;
     constexpr std::uint64_t kPositionsAndIds = 64;
