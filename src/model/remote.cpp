@@ -14,6 +14,9 @@
 namespace caravan::model {
 namespace {
 
+/// Parts double, so that a whole header takes seven; a server that sends less each time is not waited for.
+constexpr int kMostRequests = 100;
+
 /// One file: what has been fetched of it, always from its beginning on.
 class RemoteFile {
  public:
@@ -34,7 +37,8 @@ class RemoteFile {
 
   std::size_t read(void* out, std::uint64_t offset, std::size_t length) {
     const std::uint64_t limit = std::min(size_, kMaxHeader.count);
-    while (!failure_ && offset + length > bytes_.size() && bytes_.size() < limit) {
+    for (int i = 0;
+         i < kMostRequests && !failure_ && offset + length > bytes_.size() && bytes_.size() < limit; ++i) {
       fetch(std::min(limit - bytes_.size(), std::uint64_t{bytes_.size()}));
     }
     if (offset >= bytes_.size()) return 0;
