@@ -8,9 +8,11 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/interrupt.h"
+#include "cli/models_info.h"
 #include "cli/models_table.h"
 #include "cli/print.h"
 #include "model/pull.h"
+#include "model/remote.h"
 
 namespace caravan::cli {
 namespace {
@@ -18,6 +20,7 @@ namespace {
 constexpr const char* kExamples = R"(Examples:
   caravan models list                     what there is, and what is here
   caravan models pull smollm2-135m        download it; Ctrl-C, and the next pull goes on from there
+  caravan models info llama-3.2-1b        what it is and what it needs, also before it is downloaded
   caravan models path smollm2-135m        where it is, for scripts
   caravan models verify smollm2-135m      hash it again
   caravan models rm smollm2-135m          delete it
@@ -27,6 +30,7 @@ A catalogue of your own: CARAVAN_CATALOGUE=FILE.)";
 
 struct Arguments {
   std::string name;
+  InfoOptions info;
   bool json = false;
   bool yes = false;
 };
@@ -152,6 +156,52 @@ int path(const Arguments& arguments) {
   return 0;
 }
 
+struct LocatedFacts {
+  model::ModelFacts facts;
+  std::string where;
+};
+
+/// Of the file that is here, else of the one that the catalogue names.
+Result<LocatedFacts> facts_of(const std::string& name) {
+  const auto catalogue = model::load_catalogue();
+  if (!catalogue) return catalogue.error();
+  const auto stored = find_model(name, *catalogue, model::default_model_roots());
+  const model::CatalogueEntry* entry = catalogue->find(name);
+  if (!stored && (entry == nullptr || stored.error().code != Code::not_found)) return stored.error();
+  const InterruptFlag interrupt;
+  auto facts = stored ? model::read_model_facts(stored->path)
+                      : read_remote_facts(*entry, {}, {{}, [] { return InterruptFlag::is_set(); }});
+  if (!facts) return facts.error();
+  return LocatedFacts{std::move(*facts),
+                      stored ? stored->path.string() : fmt::format("{}, not downloaded", entry->name)};
+}
+
+int info(const Arguments& arguments) {
+  const auto found = facts_of(arguments.name);
+  if (!found) return report_error(found.error(), arguments.json);
+  const auto question = question_of(arguments.info, found->facts);
+  if (!question) return report_error(question.error(), arguments.json);
+  if (arguments.json) {
+    print_json(info_json(found->facts, *question, found->where));
+  } else {
+    fmt::print("{}", info_text(found->facts, *question, for_people(found->where)));
+  }
+  return 0;
+}
+
+void add_info_options(CLI::App& command, InfoOptions& options) {
+  command.add_option("--context", options.context, "tokens for each sequence")->check(CLI::PositiveNumber);
+  command.add_option("--parallel", options.parallel, "sequences at once")->check(CLI::Range(1, 256));
+  command.add_option("--ubatch", options.ubatch, "tokens of a prompt at once")->check(CLI::PositiveNumber);
+  command.add_option("--kv-type", options.kv_type, "f16, q8_0, q4_0 ...; or two for keys,values");
+  command.add_option("--flash-attn", options.flash_attn, "on or off")->check(CLI::IsMember({"on", "off"}));
+  command.add_flag("--unified", options.unified, "one pool of context for all sequences");
+  command.add_option("--layers", options.layers, "of one of several devices: 4-11, or none");
+  command.add_flag("--worker", options.is_worker, "that device is not the master");
+  command.add_flag("!--no-head", options.has_head, "that device does not have the output head");
+  command.add_flag("--pipelined", options.pipelined, "workers overlap: all layers and the head are on them");
+}
+
 int verify(const Arguments& arguments) {
   const auto catalogue = model::load_catalogue();
   if (!catalogue) return report_error(catalogue.error(), arguments.json);
@@ -215,7 +265,7 @@ int rm(const Arguments& arguments) {
 }  // namespace
 
 void add_models(CLI::App& root, const std::function<void(std::function<int()>)>& run) {
-  CLI::App* models = root.add_subcommand("models", "Models: list, download, find, verify, delete");
+  CLI::App* models = root.add_subcommand("models", "Models: list, download, describe, find, verify, delete");
   models->footer(kExamples);
   models->require_subcommand(1);
   const auto arguments = std::make_shared<Arguments>();
@@ -238,6 +288,10 @@ void add_models(CLI::App& root, const std::function<void(std::function<int()>)>&
   CLI::App* paths = add("path", "Prints where a model is", path);
   takes_name(paths, "a name, a file name or a path");
   takes_json(paths, "as JSON");
+  CLI::App* infos = add("info", "Shows what a model is, and the memory that it needs", info);
+  takes_name(infos, "a name, a file name or a path; of the catalogue also what is not downloaded");
+  takes_json(infos, "as JSON");
+  add_info_options(*infos, arguments->info);
   CLI::App* verifies = add("verify", "Hashes a model and compares with what is known about it", verify);
   takes_name(verifies, "a name, a file name or a path");
   takes_json(verifies, "progress and result as lines of JSON");

@@ -1,15 +1,13 @@
 #include "model/download.h"
 
 #include <algorithm>
-#include <array>
 #include <memory>
-#include <mutex>
 #include <thread>
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include "base/json.h"
+#include "model/curl_handle.h"
 
 namespace caravan::model {
 namespace {
@@ -17,7 +15,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Bytes kMaxNotes{64U << 10U};
-constexpr long kMaxRedirects = 10;
 
 /// How one request ended.
 struct Outcome {
@@ -45,12 +42,6 @@ Result<void> write_notes(const fs::path& path, const Notes& notes) {
   return write_file_atomically(path, dump_json({{"version", 1}, {"url", notes.url}, {"etag", notes.etag}}));
 }
 
-/// libcurl wants this once in a process, before its first handle.
-void start_curl() {
-  static std::once_flag once;
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-}
-
 /// One request: its curl handle, what has come back so far, and what is to be done with it.
 class Request {
  public:
@@ -68,18 +59,13 @@ class Request {
   const ResponseHead& head() const { return head_; }
 
  private:
-  struct FreeHandle {
-    void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-  };
   struct FreeList {
     void operator()(curl_slist* list) const { curl_slist_free_all(list); }
   };
-  using Handle = std::unique_ptr<CURL, FreeHandle>;
   using List = std::unique_ptr<curl_slist, FreeList>;
 
-  void set_up(CURL* handle, const DownloadOptions& options);
+  void set_up(CURL* handle);
   Outcome outcome_of(CURLcode result);
-  Outcome failed(CURLcode result) const;
   bool on_head();
   bool on_body(std::string_view bytes);
 
@@ -94,7 +80,7 @@ class Request {
   PartFile& part_;
   const TransferControl& control_;
   ProgressReporter& reporter_;
-  std::array<char, CURL_ERROR_SIZE> words_{};
+  CurlWords words_{};
   ResponseHead head_;
   std::optional<BodyPlan> plan_;
   std::optional<Error> own_error_;
@@ -103,27 +89,7 @@ class Request {
   Bytes last_size_;
 };
 
-void Request::set_up(CURL* handle, const DownloadOptions& options) {
-  curl_easy_setopt(handle, CURLOPT_URL, url_.c_str());
-  curl_easy_setopt(handle, CURLOPT_USERAGENT, "caravan");
-  curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, words_.data());
-  curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 1L);
-  curl_easy_setopt(handle, CURLOPT_MAXREDIRS, kMaxRedirects);
-  curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
-  const bool secure = url_.rfind("https://", 0) == 0;
-  curl_easy_setopt(handle, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https");
-  // libcurl itself does not read these, unlike the curl program; people behind a proxy that re-signs have set
-  // them
-  for (const char* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"}) {
-    if (const auto file = environment(name)) {
-      curl_easy_setopt(handle, CURLOPT_CAINFO, file->c_str());
-      break;
-    }
-  }
-  curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT, static_cast<long>(options.connect_time.count()));
-  curl_easy_setopt(handle, CURLOPT_BUFFERSIZE, 256L << 10U);
-  curl_easy_setopt(handle, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);  // a proxy's answer is not the server's
+void Request::set_up(CURL* handle) {
   curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, header_function);
   curl_easy_setopt(handle, CURLOPT_HEADERDATA, this);
   curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, write_function);
@@ -134,9 +100,9 @@ void Request::set_up(CURL* handle, const DownloadOptions& options) {
 }
 
 Outcome Request::run(const DownloadOptions& options, const std::string& etag) {
-  const Handle handle(curl_easy_init());
+  const CurlHandle handle = open_curl(url_, options.connect_time, words_);
   if (!handle) return {Outcome::Kind::fail, Error{Code::exhausted, "not enough memory for a connection", ""}};
-  set_up(handle.get(), options);
+  set_up(handle.get());
   stall_time_ = options.stall_time;
   last_growth_ = Clock::now();
   last_size_ = part_.size();
@@ -232,52 +198,15 @@ Outcome Request::outcome_of(CURLcode result) {
         break;
     }
   }
-  if (result != CURLE_OK) return failed(result);
+  if (result != CURLE_OK) {
+    const CurlFailure failure = curl_failure(result, words_, host_);
+    return {failure.may_pass ? Outcome::Kind::retry : Outcome::Kind::fail, failure.error};
+  }
   if (plan_ && plan_->total && part_.size() < *plan_->total) {
     return {Outcome::Kind::retry,
             Error{Code::disconnected, fmt::format("{} broke off", host_), "try again later"}};
   }
   return {Outcome::Kind::done, {}};
-}
-
-Outcome Request::failed(CURLcode result) const {
-  const std::string words = words_[0] != '\0' ? words_.data() : curl_easy_strerror(result);
-  const std::string by_hand = "check the network; or copy the file into the models folder by hand";
-  switch (result) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-      return {Outcome::Kind::retry,
-              Error{Code::unavailable, fmt::format("cannot find {}: is there a network?", host_), by_hand}};
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_CONNECT:
-      return {Outcome::Kind::retry,
-              Error{Code::unavailable, fmt::format("cannot reach {}: {}", host_, words), by_hand}};
-    case CURLE_ABORTED_BY_CALLBACK:  // has_stalled()
-    case CURLE_OPERATION_TIMEDOUT:
-      return {Outcome::Kind::retry,
-              Error{Code::unavailable, fmt::format("{} stopped answering", host_), "try again later"}};
-    case CURLE_PARTIAL_FILE:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
-    case CURLE_GOT_NOTHING:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-    case CURLE_SSL_CONNECT_ERROR:
-      return {Outcome::Kind::retry,
-              Error{Code::disconnected, fmt::format("connection to {} broke: {}", host_, words),
-                    "try again later"}};
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
-      return {Outcome::Kind::fail,
-              Error{Code::unavailable, fmt::format("cannot verify who {} is: {}", host_, words),
-                    "check the date of this device; behind a company's proxy set SSL_CERT_FILE"}};
-    case CURLE_UNSUPPORTED_PROTOCOL:
-      return {Outcome::Kind::fail,
-              Error{Code::unavailable, fmt::format("{} leads to an address that is not secure", host_),
-                    "name another source in a catalogue of your own (CARAVAN_CATALOGUE)"}};
-    default:
-      return {Outcome::Kind::fail,
-              Error{Code::unavailable, fmt::format("cannot download from {}: {}", host_, words), by_hand}};
-  }
 }
 
 /// Waits in small steps. False when cancelled.
@@ -307,7 +236,6 @@ Result<void> prepare(const std::string& url, const Expected& expected, PartFile&
 
 Result<Downloaded> download(const std::string& url, const Expected& expected, PartFile& part,
                             const DownloadOptions& options, const TransferControl& control) {
-  start_curl();
   if (const auto prepared = prepare(url, expected, part, control); !prepared) return prepared.error();
   if (expected.sha256 && expected.size && *expected.size > part.size()) {
     const Bytes missing{expected.size->count - part.size().count};

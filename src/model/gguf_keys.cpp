@@ -21,6 +21,7 @@ std::optional<std::uint64_t> load(const void* data, std::size_t index) {
 std::optional<std::uint64_t> load_integer(gguf_type type, const void* data, std::size_t index) {
   switch (type) {
     case GGUF_TYPE_UINT8:
+    case GGUF_TYPE_BOOL:
       return load<std::uint8_t>(data, index);
     case GGUF_TYPE_INT8:
       return load<std::int8_t>(data, index);
@@ -57,6 +58,12 @@ std::optional<std::uint64_t> GgufKeys::whole(const std::string& key) const {
   const gguf_type type = gguf_get_kv_type(&gguf_, id);
   if (type == GGUF_TYPE_STRING || type == GGUF_TYPE_ARRAY) return std::nullopt;
   return load_integer(type, gguf_get_val_data(&gguf_, id), 0);
+}
+
+std::optional<std::uint64_t> GgufKeys::length(const std::string& key) const {
+  const std::int64_t id = gguf_find_key(&gguf_, key.c_str());
+  if (id < 0 || gguf_get_kv_type(&gguf_, id) != GGUF_TYPE_ARRAY) return std::nullopt;
+  return gguf_get_arr_n(&gguf_, id);
 }
 
 std::optional<std::vector<std::uint64_t>> GgufKeys::whole_list(const std::string& key,
@@ -96,6 +103,11 @@ std::optional<GgufTensor> tensor_of(const gguf_context& gguf, std::int64_t index
   std::uint64_t offset = gguf_get_data_offset(&gguf);
   overflow |= __builtin_add_overflow(offset, gguf_get_tensor_offset(&gguf, index), &offset);
   overflow |= __builtin_add_overflow(offset, bytes, &tensor.end);
+  tensor.columns = static_cast<std::uint64_t>(shape[0]);
+  tensor.weights = 1;
+  for (int i = 0; i < GGML_MAX_DIMS; ++i) {
+    overflow |= __builtin_mul_overflow(tensor.weights, static_cast<std::uint64_t>(shape[i]), &tensor.weights);
+  }
   if (overflow) return std::nullopt;
   return tensor;
 }

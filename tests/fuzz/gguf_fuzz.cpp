@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "model/gguf.h"
+#include "model/memory_need.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace caravan;
@@ -23,6 +24,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   if (facts->layers.empty() || facts->weights().count > size) std::abort();
-  if (!facts->kv_per_token.empty() && facts->kv_per_token.size() != facts->n_layers()) std::abort();
+  if (!facts->layer_facts.empty() && facts->layer_facts.size() != facts->n_layers()) std::abort();
+  if (facts->kv_per_token.size() != facts->layer_facts.size()) std::abort();
+  const auto need = model::memory_need(*facts, model::MemoryQuestion::whole(*facts));
+  if (need.weights != facts->weights() || facts->active_per_token() > facts->weights() + facts->head)
+    std::abort();
   return 0;
 }
