@@ -10,8 +10,8 @@ using std::chrono::nanoseconds;
 
 namespace {
 
-constexpr int kMaxAttempts = 7;      // 802.11's default short retry limit
-constexpr double kMaxJitters = 8;    // times the mean
+constexpr int kMaxAttempts = 7;        // 802.11's default short retry limit
+constexpr double kMaxJitters = 8;      // times the mean
 constexpr double kMinMegabits = 1e-3;  // a rate of nothing would never end
 
 nanoseconds from_microseconds(double value) { return nanoseconds(static_cast<std::int64_t>(value * 1e3)); }
@@ -19,7 +19,7 @@ nanoseconds from_microseconds(double value) { return nanoseconds(static_cast<std
 }  // namespace
 
 Medium::Medium(Topology topology, const Link& link, std::size_t stations, std::uint64_t seed)
-    : stations_(stations, Station{.link = link}), queues_(2 * stations), random_(seed) {
+    : topology_(topology), stations_(stations, Station{.link = link}), queues_(2 * stations), random_(seed) {
   if (topology == Topology::switched) {
     channels_.resize(queues_.size());
     for (std::size_t queue = 0; queue < queues_.size(); ++queue) {
@@ -178,7 +178,9 @@ void Medium::deliver(const Packet& packet, TimePoint now) {
   });
 }
 
-void Medium::drop(const Packet& packet, Fate fate, TimePoint now) { outcomes_.push_back({packet, fate, now}); }
+void Medium::drop(const Packet& packet, Fate fate, TimePoint now) {
+  outcomes_.push_back({packet, fate, now});
+}
 
 /// The queue whose turn it is: transmitters in turn, and the queues of each in turn.
 std::optional<std::size_t> Medium::next_queue(Channel& channel) {

@@ -1,5 +1,6 @@
 // What lies between the stations of a lab, the air or a switch: who may send when, how long it takes, what is
-// lost. Pure: time is given, chance comes from a seed; knows nothing of sockets, clocks and packets' contents.
+// lost. Pure: time is given, chance comes from a seed; knows nothing of sockets, clocks and packets'
+// contents.
 #pragma once
 
 #include <chrono>
@@ -15,12 +16,12 @@
 namespace caravan::lab {
 
 enum class Topology {
-  shared,    ///< one access point, half duplex: A→B takes two transmissions, A→AP and AP→B, on one channel
+  shared,  ///< one access point, half duplex: A→B takes two transmissions, A→AP and AP→B, on one channel
   switched,  ///< a cable to a switch for each station, full duplex: each direction is a channel of its own
 };
 
-/// How one station is connected. All of it may change while packets are under way; what has begun goes on as it
-/// was.
+/// How one station is connected. All of it may change while packets are under way; what has begun goes on as
+/// it was.
 struct Link {
   double megabits = 100;                 ///< bits a microsecond while a transmission lasts
   std::chrono::nanoseconds overhead{0};  ///< of each transmission: contention, preamble, acknowledgement
@@ -30,7 +31,7 @@ struct Link {
   std::chrono::nanoseconds delay{0};   ///< one way, besides what the transmissions take
   std::chrono::nanoseconds jitter{0};  ///< mean of what is added to it, exponential, at most 8 times the mean
   double loss = 0;  ///< chance that a packet is lost on this station's hop although it was repeated
-  Bytes queue{0};   ///< limit of each of the two queues, towards and from the station; what is more is dropped
+  Bytes queue{0};  ///< limit of each of the two queues, towards and from the station; what is more is dropped
 };
 
 struct Packet {
@@ -48,10 +49,10 @@ struct Outcome {
   TimePoint at;  ///< when it should have arrived or was dropped; never later than the `now` it is handed out
 };
 
-/// Packets of one pair of stations never overtake each other. A transmitter that has the channel sends what it
-/// has for one station, up to its aggregate; then it is the next one's turn. The access point has one turn, like
-/// each station, and gives it to its stations in turn: so it is the bottleneck when many send (as in 802.11's
-/// DCF). Not thread-safe; `now` never goes back.
+/// Packets of one pair of stations never overtake each other. A transmitter that has the channel sends what
+/// it has for one station, up to its aggregate; then it is the next one's turn. The access point has one
+/// turn, like each station, and gives it to its stations in turn: so it is the bottleneck when many send (as
+/// in 802.11's DCF). Not thread-safe; `now` never goes back.
 class Medium {
  public:
   Medium(Topology topology, const Link& link, std::size_t stations, std::uint64_t seed);
@@ -64,14 +65,15 @@ class Medium {
 
   /// From now on whatever comes from or goes to the station is dropped, also what waits.
   void vanish(std::size_t station, TimePoint now);
-  /// From now on whatever comes from or goes to the station waits, up to its queues' limits, as an access point
-  /// keeps frames for a station that sleeps.
+  /// From now on whatever comes from or goes to the station waits, up to its queues' limits, as an access
+  /// point keeps frames for a station that sleeps.
   void freeze(std::size_t station, TimePoint now);
   void restore(std::size_t station, TimePoint now);
 
   void set_link(std::size_t station, const Link& link, TimePoint now);
   const Link& link(std::size_t station) const { return stations_[station].link; }
   std::size_t stations() const { return stations_.size(); }
+  Topology topology() const { return topology_; }
 
  private:
   struct Station {
@@ -111,9 +113,10 @@ class Medium {
   std::optional<std::size_t> next_queue(Channel& channel);
   std::chrono::nanoseconds duration(const Link& link, std::uint64_t bytes);
   std::size_t station_of(std::size_t queue) const { return queue % stations_.size(); }
-  Channel& channel_of(std::size_t queue) { return channels_.size() == 1 ? channels_[0] : channels_[queue]; }
+  Channel& channel_of(std::size_t queue) { return channels_[topology_ == Topology::shared ? 0 : queue]; }
   double chance();
 
+  Topology topology_;
   std::vector<Station> stations_;
   std::vector<Queue> queues_;
   std::vector<Channel> channels_;

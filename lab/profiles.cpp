@@ -10,38 +10,46 @@ using namespace std::chrono_literals;
 
 constexpr Bytes kibibytes(std::uint64_t n) { return Bytes{n << 10U}; }
 
-// 802.11 for one transmission of best-effort data: AIFS 43 µs, mean backoff 7.5 slots of 9 µs, preamble 40 µs (VHT)
-// or 36 µs (HT), SIFS 16 µs, block ack 32 µs: 200 µs. MAC header, LLC, checksum and A-MPDU delimiter: 42 bytes.
-// Ethernet: preamble, header, checksum and gap: 38 bytes.
+// 802.11 for one transmission of best-effort data: AIFS 43 µs, mean backoff 7.5 slots of 9 µs, preamble 40 µs
+// (VHT) or 36 µs (HT), SIFS 16 µs, block ack 32 µs: 200 µs. MAC header, LLC, checksum and A-MPDU delimiter:
+// 42 bytes. Ethernet: preamble, header, checksum and gap: 38 bytes.
 constexpr std::array<Profile, 4> kProfiles{{
-    {"wifi5", "one room, 5 GHz, 80 MHz, two streams: a phone's ordinary Wi-Fi", Topology::shared,
-     {.megabits = 526.5,        // MCS 6, what two phones some metres away hold
+    {"wifi5",
+     "one room, 5 GHz, 80 MHz, two streams: a phone's ordinary Wi-Fi",
+     Topology::shared,
+     {.megabits = 526.5,  // MCS 6, what two phones some metres away hold
       .overhead = 200us,
       .framing = Bytes{42},
       .aggregate = kibibytes(96),  // 64 packets: a block ack's window
       .retry = 0.04,
-      .delay = 1.72ms,  // phones' drivers and power saving, until ping says the 4.7 ms that were measured
-      .jitter = 0.25ms,
+      .delay = 1720us,  // phones' drivers and power saving, until ping says the 4.7 ms that were measured
+      .jitter = 250us,
       .queue = kibibytes(512)}},
-    {"wifi24", "2.4 GHz, 20 MHz, one stream, neighbours on the channel", Topology::shared,
-     {.megabits = 72.2,  // MCS 7 with a short guard interval, the best that one stream can have
+    {"wifi24",
+     "2.4 GHz, 20 MHz, one stream, neighbours on the channel",
+     Topology::shared,
+     {.megabits = 72.2,   // MCS 7 with a short guard interval, the best that one stream can have
       .overhead = 320us,  // longer slots, and waiting for the neighbours
       .framing = Bytes{42},
       .aggregate = kibibytes(32),  // about 4 ms on the air
       .retry = 0.15,
-      .delay = 2.6ms,
-      .jitter = 0.8ms,
+      .delay = 2600us,
+      .jitter = 800us,
       .loss = 0.0002,
       .queue = kibibytes(256)}},
-    {"usb-ethernet", "USB Ethernet adapters on one switch", Topology::switched,
+    {"usb-ethernet",
+     "USB Ethernet adapters on one switch",
+     Topology::switched,
      {.megabits = 330,  // what is left of USB 2.0's 480 Mbit/s, which is what most phones' ports have
       .overhead = 0us,
       .framing = Bytes{38},
       .aggregate = Bytes{0},
-      .delay = 0.33ms,  // USB's microframes and the adapter's interrupt moderation
-      .jitter = 0.01ms,
+      .delay = 330us,  // USB's microframes and the adapter's interrupt moderation
+      .jitter = 10us,
       .queue = kibibytes(512)}},
-    {"bad-wifi", "through two walls: low rate, many repetitions, some loss", Topology::shared,
+    {"bad-wifi",
+     "through two walls: low rate, many repetitions, some loss",
+     Topology::shared,
      {.megabits = 39,  // MCS 4 on 20 MHz with one stream
       .overhead = 400us,
       .framing = Bytes{42},
