@@ -40,6 +40,7 @@ void Medium::send(const Packet& packet, TimePoint now) {
   settle(now);
   if (stations_[packet.from].vanished) return drop(packet, Fate::vanished, now);
   enqueue(packet.from, packet, now);
+  start(channel_of(packet.from), now);
 }
 
 std::vector<Outcome> Medium::advance(TimePoint now) {
@@ -118,7 +119,6 @@ void Medium::enqueue(std::size_t queue, const Packet& packet, TimePoint now) {
   }
   waiting.packets.push_back(packet);
   waiting.bytes += packet.bytes;
-  start(channel_of(queue), now);
 }
 
 /// Gives the channel to the next transmitter that has something, if it is free.
@@ -160,6 +160,8 @@ void Medium::finish(Channel& channel) {
       enqueue(stations() + packet.to, packet, now);
     }
   }
+  // Only now, so that what came together can go on together.
+  if (!to_station) start(channel_of(stations() + packets.front().to), now);
   start(channel, now);
 }
 

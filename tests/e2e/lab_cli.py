@@ -23,9 +23,9 @@ SHELL_HELP = """You are on device 1 (10.77.0.1) of {devices}, network {profile}.
 
 
 def listed(convert):
-    """A parser of "1,0.5,-": one value for all or one for each device, - is no limit."""
+    """A parser of "1,0.5,max": one value for all or one for each device; max is no limit, as in cgroups."""
     def parse(text):
-        values = [None if piece == "-" else convert(piece) for piece in text.split(",")]
+        values = [None if piece == "max" else convert(piece) for piece in text.split(",")]
         return values[0] if len(values) == 1 else values
     return parse
 
@@ -37,8 +37,8 @@ def parse_arguments(argv):
         command = commands.add_parser(name, help=what, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
         command.add_argument("--profile", default="wifi5", help="the network (wifi5)")
         command.add_argument("--devices", type=int, default=2, help="how many (2)")
-        command.add_argument("--cores", type=listed(float), help="processors of each device: 1 or 1,0.5,-")
-        command.add_argument("--memory", type=listed(str), help="memory of each device: 512M or 4G,512M,-")
+        command.add_argument("--cores", type=listed(float), help="processors of each device: 1 or 1,0.5,max")
+        command.add_argument("--memory", type=listed(str), help="memory of each device: 512M or 4G,512M,max")
         command.add_argument("--seed", type=int, default=1, help="of the network's chance (1)")
         if name == "run":
             command.add_argument("argv", nargs="+", metavar="COMMAND", help="after --")
