@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import lab_leftovers as leftovers
@@ -75,6 +76,14 @@ def each(value, devices, what):
     return values
 
 
+def state_of(pid):
+    """The letter that /proc gives for a process's state: T stopped, Z ended (also when it is gone already)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
 class Lab:
     """Devices count from 1. `cores` and `memory` (bytes or "512M"): one for all or a list, None is no limit."""
 
@@ -83,6 +92,7 @@ class Lab:
         self.cores, self.memory = each(cores, devices, "cores"), each(memory, devices, "memory")
         self.name = f"caravan-{secrets.token_hex(3)}"
         self.notes = []  # what could not be limited as asked
+        self._started = []
         self.folder = self._lock = self._emulator = None
 
     def __enter__(self):
@@ -170,6 +180,8 @@ class Lab:
             with leftovers.everything_locked():
                 leftovers.remove(self.folder, self._lock)
             self._lock = None
+        for process in self._started:  # killed by now; its pipes are the caller's
+            process.wait(DEADLINE)
 
     def _all(self):
         return range(1, self.devices + 1)
@@ -194,7 +206,9 @@ class Lab:
 
     def popen(self, device, argv, **options):
         options.setdefault("env", self.environment())
-        return subprocess.Popen(self.command(device, argv), **options)
+        process = subprocess.Popen(self.command(device, argv), **options)
+        self._started.append(process)
+        return process
 
     def run(self, device, argv, timeout=60, **options):
         """subprocess.run with its output as text."""
@@ -227,7 +241,10 @@ class Lab:
     def freeze(self, device, processes=True):
         """Suspended: its processes stand still, and what is sent to it waits at the access point."""
         self.control(f"freeze {device}")
-        if processes:
+        end = time.monotonic() + DEADLINE
+        while processes and any(state_of(pid) not in "TtZX" for pid in self.pids(device)):  # a signal takes its time
+            if time.monotonic() > end:
+                raise LabError(f"the processes of device {device} do not stop", "is one of them stuck in the kernel (state D)?")
             self._signal(device, signal.SIGSTOP)
 
     def restore(self, device):
