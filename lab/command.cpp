@@ -107,8 +107,9 @@ Result<Command> parse_set(std::span<const std::string> words, std::size_t statio
 }
 
 Result<Command> parse_profile(std::span<const std::string> words) {
-  const Profile* profile = words.size() == 1 ? find_profile(words[0]) : nullptr;
-  if (profile == nullptr) return invalid("there is no such profile", "lab_net profiles lists them");
+  const std::string name = join(words, " ");
+  const Profile* profile = find_profile(name);
+  if (profile == nullptr) return no_such_profile(name);
   return Command(UseProfile{profile});
 }
 

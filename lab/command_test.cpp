@@ -72,8 +72,8 @@ TEST(CommandTest, WhatIsWrongIsNamed) {
            {"set loss=1.5", "out of range"},
            {"set delay=-1", "out of range"},
            {"set queue=many", "many"},
-           {"profile", "no such profile"},
-           {"profile wifi99", "no such profile"},
+           {"profile", "no profile ''"},
+           {"profile wifi99", "no profile 'wifi99'"},
        }) {
     const Result<Command> command = parse_command(line, 3);
     ASSERT_FALSE(command.ok()) << line;

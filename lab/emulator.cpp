@@ -145,6 +145,7 @@ void Emulator::settle_outcome(const Outcome& outcome, TimePoint now) {
       counters_.delivered_bytes += content.size();
       counters_.late += now - outcome.at;
       counters_.latest = std::max(counters_.latest, now - outcome.at);
+      if (now - outcome.at > 1ms) ++counters_.very_late;
       break;
     case Fate::lost:
       ++counters_.lost;
@@ -240,6 +241,7 @@ std::string Emulator::stats() const {
   value["unroutable"] = counters_.unroutable;
   value["refused"] = counters_.refused;
   value["late_mean_us"] = microseconds(counters_.late) / delivered;
+  value["late_over_1ms"] = counters_.very_late;
   value["late_max_us"] = microseconds(counters_.latest);
   return value.dump();
 }

@@ -42,6 +42,7 @@ class Emulator {
     std::uint64_t turns = 0;    ///< of the loop
     std::chrono::nanoseconds late{0};
     std::chrono::nanoseconds latest{0};
+    std::uint64_t very_late = 0;  ///< delivered more than a millisecond late
   };
 
   Result<void> set_up();

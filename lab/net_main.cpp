@@ -99,12 +99,11 @@ void hurry() {
 
 int run(const Arguments& arguments) {
   const Profile* profile = find_profile(arguments.profile);
-  if (profile == nullptr) {
-    return print(
-        {Code::invalid, fmt::format("there is no profile '{}'", arguments.profile), "lab_net profiles"});
+  if (profile == nullptr) return print(no_such_profile(arguments.profile));
+  if (arguments.words.size() > kMaxStations) {
+    return print({Code::invalid, fmt::format("{} are too many stations", arguments.words.size()),
+                  fmt::format("at most {}", kMaxStations)});
   }
-  if (arguments.words.size() > kMaxStations)
-    return print({Code::invalid, "too many stations", "at most 250"});
   std::vector<Descriptor> tuns;
   for (const std::string& name : arguments.words) {
     Result<Descriptor> tun = open_tun(name);

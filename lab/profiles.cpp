@@ -2,6 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
 
 namespace caravan::lab {
 namespace {
@@ -69,6 +75,12 @@ const Profile* find_profile(std::string_view name) {
   const auto* found = std::find_if(kProfiles.begin(), kProfiles.end(),
                                    [name](const Profile& profile) { return profile.name == name; });
   return found == kProfiles.end() ? nullptr : found;
+}
+
+Error no_such_profile(std::string_view name) {
+  std::vector<std::string> names;
+  for (const Profile& profile : kProfiles) names.emplace_back(profile.name);
+  return {Code::invalid, fmt::format("there is no profile '{}'", printable(name)), join(names, ", ")};
 }
 
 }  // namespace caravan::lab

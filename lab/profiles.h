@@ -4,6 +4,7 @@
 #include <span>
 #include <string_view>
 
+#include "base/result.h"
 #include "lab/medium.h"
 
 namespace caravan::lab {
@@ -18,5 +19,7 @@ struct Profile {
 std::span<const Profile> profiles();
 /// Null for a name that is not in the table.
 const Profile* find_profile(std::string_view name);
+/// Says which there are.
+Error no_such_profile(std::string_view name);
 
 }  // namespace caravan::lab

@@ -36,7 +36,7 @@ double bulk(const Profile& profile) {
   std::uint64_t waiting = 0;
   const std::uint64_t window = profile.link.queue.count / 1500 * 4 / 5;  // TCP backs off before it loses more
   bool odd = false;
-  for (TimePoint now{}; now < TimePoint{10s}; now += 200us) {
+  for (TimePoint now{}; now < TimePoint{3s}; now += 200us) {
     for (; waiting < window; ++waiting) medium.send({.id = id++, .from = 0, .to = 1, .bytes = 1500}, now);
     for (const Outcome& outcome : medium.advance(now)) {
       if (outcome.packet.from == 1) continue;
@@ -47,7 +47,7 @@ double bulk(const Profile& profile) {
       if (odd) medium.send({.id = id++, .from = 1, .to = 0, .bytes = 52}, now);
     }
   }
-  return static_cast<double>(bytes) * 8 / 10e6;
+  return static_cast<double>(bytes) * 8 / 3e6;
 }
 
 struct Target {
@@ -79,6 +79,7 @@ TEST(ProfilesTest, HaveNamesOfTheirOwn) {
   }
   EXPECT_EQ(find_profile("wifi6"), nullptr);
   EXPECT_EQ(find_profile(""), nullptr);
+  EXPECT_EQ(no_such_profile("wifi6").hint, "wifi5, wifi24, usb-ethernet, bad-wifi");
 }
 
 }  // namespace

@@ -160,8 +160,8 @@ class Lab:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
         readable, _, _ = select.select([self._emulator.stdout], [], [], DEADLINE)
         if not readable or self._emulator.stdout.readline() != "ready\n":
-            said = (self.folder / "lab_net.log").read_text()
-            raise LabError(f"the emulator does not start: {said.strip() or 'it says nothing'}", "see above")
+            said, _, cure = (self.folder / "lab_net.log").read_text().strip().partition("\n  fix: ")
+            raise LabError(f"the emulator does not start: {said.removeprefix('error: ') or 'it says nothing'}", cure or "see above")
 
     def close(self):
         """Ends it; also after half a start, also twice."""
@@ -231,7 +231,8 @@ class Lab:
             except OSError as error:
                 raise LabError(f"the emulator does not answer: {error}", "has it ended? see lab_net.log in the lab's folder") from error
         if answer.startswith("error: ") or not answer:
-            raise LabError(answer.removeprefix("error: ").partition("\n")[0], "lab_net ctl --help")
+            cause, _, cure = answer.removeprefix("error: ").partition("\n  fix: ")
+            raise LabError(cause or "the emulator says nothing", cure or "lab_net ctl --help")
         return answer
 
     def vanish(self, device):

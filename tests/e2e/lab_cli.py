@@ -12,7 +12,7 @@ EXAMPLES = """Examples:
   ./run lab shell --profile bad-wifi
 
 A command runs on device 1; `on 2 COMMAND` in it runs one on device 2. Device N is 10.77.0.N.
-Profiles: wifi5, wifi24, usb-ethernet, bad-wifi (docs/lab.md says what they are)."""
+What the profiles are: docs/lab.md."""
 
 SHELL_HELP = """You are on device 1 (10.77.0.1) of {devices}, network {profile}. Leave with exit; all of the lab goes then.
   on 2 COMMAND...        runs it on device 2 (10.77.0.2)

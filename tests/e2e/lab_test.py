@@ -270,7 +270,7 @@ class LabTest(unittest.TestCase):
         victim, name = self.start_victim()
         emulator = [pid for pid, command in descendants(victim.pid).items() if "lab_net" in command]
         self.assertEqual(len(emulator), 2, "the emulator and the shell that waits for it")
-        for pid in (victim.pid, *sorted(emulator)):  # the shell has the lower number: it goes before it could clean up
+        for pid in (*sorted(emulator), victim.pid):  # the shell, which started first, before it could clean up
             os.kill(pid, signal.SIGKILL)
         victim.wait()
         wait_for(lambda: not set(emulator) & set(processes()), "the emulator to be gone", 10)
