@@ -79,6 +79,7 @@ const Profile* find_profile(std::string_view name) {
 
 Error no_such_profile(std::string_view name) {
   std::vector<std::string> names;
+  names.reserve(kProfiles.size());
   for (const Profile& profile : kProfiles) names.emplace_back(profile.name);
   return {Code::invalid, fmt::format("there is no profile '{}'", printable(name)), join(names, ", ")};
 }

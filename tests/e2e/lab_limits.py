@@ -2,6 +2,7 @@
 
 Cgroups are made below the one that we run in: whatever limits us goes on limiting the lab.
 """
+import functools
 import os
 import re
 from pathlib import Path
@@ -55,16 +56,21 @@ class Limits:
 
     def __init__(self, mounts=None, memberships=None):
         self.notes = []
-        found = hierarchies(mounts or Path("/proc/self/mountinfo").read_text(),
-                            memberships or Path("/proc/self/cgroup").read_text())
-        self._v1 = {name: found[name] for name in ("cpu", "memory") if name in found and os.access(found[name], os.W_OK)}
-        self._v2 = place_in_v2(found[""]) if "" in found and not self._v1 else None
+        self._found = hierarchies(Path("/proc/self/mountinfo").read_text() if mounts is None else mounts,
+                                  Path("/proc/self/cgroup").read_text() if memberships is None else memberships)
+        self._v1 = {name: self._found[name] for name in ("cpu", "memory")
+                    if name in self._found and os.access(self._found[name], os.W_OK)}
+
+    @functools.cached_property
+    def _v2(self):
+        """Only looked for, which changes something, once a limit is wanted."""
+        return place_in_v2(self._found[""]) if "" in self._found and not self._v1 else None
 
     def folders(self, name, cores, memory):
         """The cgroups that a device called `name` needs; nothing is made yet."""
         wanted = [controller for controller, limit in (("cpu", cores), ("memory", memory)) if limit is not None]
-        if self._v2:
-            return [self._v2 / name] if wanted else []
+        if wanted and self._v2:
+            return [self._v2 / name]
         return [self._v1[controller] / name for controller in wanted if controller in self._v1]
 
     def make(self, name, device, cores, memory):

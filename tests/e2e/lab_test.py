@@ -11,6 +11,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import lab as lab_module
 import lab_leftovers as leftovers
 from harness import descendants, processes, wait_for
 from lab import Lab, LabError, check_machine, state_of
-from lab_limits import hierarchies, parse_bytes
+from lab_limits import Limits, hierarchies, parse_bytes
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -217,6 +218,28 @@ class LabTest(unittest.TestCase):
         self.assertEqual([parse_bytes(text) for text in ("512M", "1.5G", "64KiB", 4096)], [512 << 20, 3 << 29, 1 << 16, 4096])
         with self.assertRaises(ValueError):
             parse_bytes("plenty")
+
+    def test_limits_in_cgroup_v2(self):
+        """A tree that looks like version 2: ours may hand on nothing, its parent may."""
+        with tempfile.TemporaryDirectory() as root:
+            ours = Path(root, "slice", "scope")
+            (ours / "cgroup.subtree_control").mkdir(parents=True)  # writing to it fails
+            for folder in (ours, ours.parent):
+                (folder / "cgroup.controllers").write_text("cpu memory\n")
+            limits = Limits(f"25 23 0:22 / {root} rw - cgroup2 cgroup2 rw\n", "0::/slice/scope\n")
+            files, words = limits.make("phone", 1, 0.5, "512M")
+            device = ours.parent / "phone"
+            self.assertEqual((files, words, limits.notes), ([device / "cgroup.procs"], [], []))
+            self.assertEqual((device / "cpu.max").read_text(), "5000 10000")
+            self.assertEqual((device / "memory.max").read_text(), str(512 << 20))
+            self.assertEqual((ours.parent / "cgroup.subtree_control").read_text(), "+cpu +memory")
+
+    def test_without_cgroups_it_says_what_it_does_instead(self):
+        limits = Limits("", "")
+        files, words = limits.make("phone", 2, 1, "512M")
+        self.assertEqual((files, len(limits.notes)), ([], 2))
+        self.assertEqual((words[0], words[3:]), ("taskset", ["prlimit", f"--as={512 << 20}", "--"]))
+        self.assertEqual(subprocess.run([*words, "true"], timeout=10, check=False).returncode, 0)
 
     # Beginnings and ends.
 
