@@ -36,6 +36,14 @@ fuzzer: libclang-rt-14-dev clang
 TABLE
 }
 
+packages_to_lab() {
+  cat <<'TABLE'
+command:ip iproute2 iproute2
+command:ping iputils-ping iputils
+command:iperf3 iperf3 iperf3
+TABLE
+}
+
 readonly private_boost=boost/usr # below the cache: Boost's headers where installing them would remove other packages
 
 include_folders() {

@@ -11,10 +11,12 @@ test_command() {
     shift
   done
   exec 2>&1 # one stream, so that the summary is the last thing in it
-  if [[ -n $quick || -n $pattern ]]; then
+  if [[ -n $quick ]]; then
     ensure_packages packages_to_build
+  elif [[ -n $pattern ]]; then
+    ensure_packages packages_to_build packages_to_lab
   else
-    ensure_packages packages_to_build packages_to_check
+    ensure_packages packages_to_build packages_to_check packages_to_lab
   fi
   ensure_engine
   mkdir -p build

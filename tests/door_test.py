@@ -10,7 +10,7 @@ import textwrap
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PARTS = "say where progress packages apt engine_source engine build lint test fuzz"
+PARTS = "say where progress packages apt engine_source engine build lint test fuzz lab"
 
 FAKE_CMAKE = """
     cmake_minimum_required(VERSION 3.14)
@@ -73,7 +73,7 @@ class DoorTest(unittest.TestCase):
         self.assertNotIn("did you mean", self.call(str(ROOT / "run"), "xyzzy").stderr)
 
     def test_wrong_options_are_refused(self):
-        for arguments in (("test", "--fast"), ("clean", "--everything"), ("fuzz", "no-such-decoder")):
+        for arguments in (("test", "--fast"), ("clean", "--everything"), ("fuzz", "no-such-decoder"), ("lab", "start")):
             result = self.call(str(ROOT / "run"), *arguments)
             self.assertEqual(result.returncode, 2, arguments)
             self.assertIn("fix: ", result.stderr)
