@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cli/demo.h"
 #include "cli/engine.h"
+#include "cli/kernel_bench.h"
 #include "cli/models.h"
 #include "cli/node.h"
 #include "cli/print.h"
@@ -74,6 +75,7 @@ int run(int argc, char** argv) {
   add_models(root, choose);
   add_engine(root, choose);
   add_node(root, choose);
+  add_kernel_bench(root, choose);
   if (argc < 2) {
     fmt::print("{}", root.help());
     return exit_code_of(Code::invalid);
