@@ -12,12 +12,13 @@ constexpr int kMaxThreads = 4096;
 constexpr int kMaxColumns = 1 << 20;
 constexpr double kMaxRate = 1e18;
 
-constexpr std::array<std::pair<Quantity, std::string_view>, 6> kQuantities{{{Quantity::memory, "memory"},
-                                                                            {Quantity::decode, "decode"},
-                                                                            {Quantity::prefill, "prefill"},
-                                                                            {Quantity::attention, "attention"},
-                                                                            {Quantity::small_op, "small_op"},
-                                                                            {Quantity::elements, "elements"}}};
+constexpr std::array<std::pair<Quantity, std::string_view>, 6> kQuantities{
+    {{Quantity::memory, "memory"},
+     {Quantity::decode, "decode"},
+     {Quantity::prefill, "prefill"},
+     {Quantity::attention, "attention"},
+     {Quantity::small_op, "small_op"},
+     {Quantity::elements, "elements"}}};
 
 bool has_weights(Quantity quantity) { return quantity == Quantity::decode || quantity == Quantity::prefill; }
 
@@ -26,10 +27,12 @@ void check(Fields& fields, const Measurement& measurement) {
   if (measurement.layout.size() > kMaxNameLength) fields.fail("layout", "is too long");
   if (has_weights(measurement.quantity) && measurement.type.empty()) fields.fail("type", "is missing");
   if (has_weights(measurement.quantity) && measurement.layout.empty()) fields.fail("layout", "is missing");
-  if (measurement.threads < 1 || measurement.threads > kMaxThreads) fields.fail("threads", "must be from 1 to 4096");
+  if (measurement.threads < 1 || measurement.threads > kMaxThreads)
+    fields.fail("threads", "must be from 1 to 4096");
   if (measurement.columns < 1 || measurement.columns > kMaxColumns)
     fields.fail("columns", "must be from 1 to 1048576");
-  const bool rate_ok = std::isfinite(measurement.rate) && measurement.rate > 0 && measurement.rate <= kMaxRate;
+  const bool rate_ok =
+      std::isfinite(measurement.rate) && measurement.rate > 0 && measurement.rate <= kMaxRate;
   if (!rate_ok) fields.fail("rate", "must be above 0 and finite");
   const bool share_ok = measurement.share >= 0 && measurement.share <= 1;
   if (!share_ok) fields.fail("share", "must be from 0 to 1");

@@ -1,5 +1,5 @@
-// One measured speed of the engine's kernels on a device: the words that whoever measures and whoever plans have
-// in common. Pure.
+// One measured speed of the engine's kernels on a device: the words that whoever measures and whoever plans
+// have in common. Pure.
 #pragma once
 
 #include <string>
@@ -29,13 +29,15 @@ inline constexpr std::string_view kPlainLayout = "plain";
 
 struct Measurement {
   Quantity quantity = Quantity::memory;
-  std::string type;    ///< of the weights, as ggml calls it: "q4_K"; empty where there are none
-  std::string layout;  ///< kPlainLayout, or the engine's buffer type: "CPU_REPACK"; empty where there are none
+  std::string type;  ///< of the weights, as ggml calls it: "q4_K"; empty where there are none
+  std::string
+      layout;  ///< kPlainLayout, or the engine's buffer type: "CPU_REPACK"; empty where there are none
   int threads = 1;
   int columns = 1;  ///< tokens at once
   double rate = 0;  ///< per second, what of: see Quantity; finite and above 0
   Bytes touched;    ///< memory that is gone through before anything is read again: no cache holds it
-  /// Part of the processor time that it got, 0 to 1, of the time that it could have had: below 0.9 others were busy.
+  /// Part of the processor time that it got, 0 to 1, of the time that it could have had: below 0.9 others
+  /// were busy.
   double share = 1;
 
   bool plain() const { return layout.empty() || layout == kPlainLayout; }

@@ -5,9 +5,7 @@
 namespace caravan {
 namespace {
 
-Measurement example() {
-  return {Quantity::decode, "q4_K", "CPU_REPACK", 4, 1, 1.25e10, mebibytes(96), 0.97};
-}
+Measurement example() { return {Quantity::decode, "q4_K", "CPU_REPACK", 4, 1, 1.25e10, mebibytes(96), 0.97}; }
 
 TEST(Measurement, SurvivesJson) {
   const auto text = dump_json(to_json(example()));
@@ -31,10 +29,11 @@ TEST(Measurement, NamesTheFieldThatIsWrong) {
     const char* field;
     Json value;
   };
-  for (const Case& bad : {Case{"measured", "speed"}, Case{"measured", 3}, Case{"rate", 0}, Case{"rate", -1.0},
-                          Case{"rate", 1e300}, Case{"rate", nullptr}, Case{"threads", 0}, Case{"threads", 5000},
-                          Case{"columns", 0}, Case{"share", 1.5}, Case{"share", -0.1}, Case{"type", ""},
-                          Case{"type", std::string(65, 'q')}, Case{"layout", ""}, Case{"touched", -1}}) {
+  for (const Case& bad :
+       {Case{"measured", "speed"}, Case{"measured", 3}, Case{"rate", 0}, Case{"rate", -1.0},
+        Case{"rate", 1e300}, Case{"rate", nullptr}, Case{"threads", 0}, Case{"threads", 5000},
+        Case{"columns", 0}, Case{"share", 1.5}, Case{"share", -0.1}, Case{"type", ""},
+        Case{"type", std::string(65, 'q')}, Case{"layout", ""}, Case{"touched", -1}}) {
     Json value = to_json(example());
     value[bad.field] = bad.value;
     const auto read = measurement_from_json(value);

@@ -44,14 +44,17 @@ int kernel_bench(const Arguments& arguments) {
 
 void add_kernel_bench(CLI::App& root, const std::function<void(std::function<int()>)>& run) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* command = root.add_subcommand(engine::kKernelCommand, "Measure the engine's kernels in this process");
+  CLI::App* command =
+      root.add_subcommand(engine::kKernelCommand, "Measure the engine's kernels in this process");
   command->group("");  // for `caravan calibrate` only
   command->add_option("--programs", arguments->programs, "Folder of the engine's programs")->required();
   command->add_option("--threads", arguments->threads, "Thread counts")
       ->required()
       ->delimiter(',')
       ->check(CLI::Range(1, 512));
-  command->add_option("--pool", arguments->pool, "Bytes of matrices")->required()->check(CLI::Range(1.0, 1e10));
+  command->add_option("--pool", arguments->pool, "Bytes of matrices")
+      ->required()
+      ->check(CLI::Range(1.0, 1e10));
   command->add_option("--seconds", arguments->seconds, "Budget")->required()->check(CLI::Range(0.1, 600.0));
   command->add_flag("--quick", arguments->quick, "Fewer types");
   command->callback([arguments, run]() { run([arguments]() { return kernel_bench(*arguments); }); });

@@ -1,4 +1,5 @@
-// `caravan kernel-bench`: the child of `caravan calibrate` that runs the engine's kernels. Not shown in --help.
+// `caravan kernel-bench`: the child of `caravan calibrate` that runs the engine's kernels. Not shown in
+// --help.
 #pragma once
 
 #include <functional>

@@ -40,7 +40,8 @@ std::optional<Bytes> largest_cache(const fs::path& root) {
 }
 
 Bytes measuring_pool(std::optional<Bytes> cache, Bytes available) {
-  const Bytes wanted{std::clamp(3 * cache.value_or(Bytes{}).count, mebibytes(64).count, mebibytes(256).count)};
+  const Bytes wanted{
+      std::clamp(3 * cache.value_or(Bytes{}).count, mebibytes(64).count, mebibytes(256).count)};
   return std::min(wanted, Bytes{available.count / 4});
 }
 

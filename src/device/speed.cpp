@@ -69,8 +69,9 @@ bool usable(double figure) { return std::isfinite(figure) && figure > 0; }
 std::optional<double> Speed::rate(Quantity quantity, std::string_view type, bool plain, int thread_count,
                                   int columns) const {
   for (const Measurement& measurement : measurements) {
-    const bool fits = measurement.quantity == quantity && measurement.type == type && measurement.plain() == plain &&
-                      measurement.threads == thread_count && measurement.columns == columns;
+    const bool fits = measurement.quantity == quantity && measurement.type == type &&
+                      measurement.plain() == plain && measurement.threads == thread_count &&
+                      measurement.columns == columns;
     if (fits) return measurement.rate;
   }
   return std::nullopt;
@@ -78,7 +79,8 @@ std::optional<double> Speed::rate(Quantity quantity, std::string_view type, bool
 
 Json to_json(const Speed& speed) {
   Json measurements = Json::array();
-  for (const Measurement& measurement : speed.measurements) measurements.push_back(caravan::to_json(measurement));
+  for (const Measurement& measurement : speed.measurements)
+    measurements.push_back(caravan::to_json(measurement));
   return {{"version", kSpeedVersion},
           {"engine_build", speed.engine_build},
           {"ggml", speed.ggml},
@@ -112,7 +114,8 @@ fs::path speed_path() { return caravan_home() / "speed.json"; }
 Result<Speed> load_speed(const fs::path& path) {
   const auto text = read_file(path, kMaxFile);
   if (!text && text.error().code == Code::not_found) {
-    return Error{Code::not_found, "this device's speed was not measured yet", "`caravan calibrate` measures it"};
+    return Error{Code::not_found, "this device's speed was not measured yet",
+                 "`caravan calibrate` measures it"};
   }
   if (!text) return text.error();
   const auto parsed = parse_json(*text, kMaxFile.count);

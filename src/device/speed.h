@@ -1,5 +1,5 @@
-// How fast a device runs the engine's kernels: what was measured, kept on disk, and when it has to be measured again.
-// Pure, except for load_speed and save_speed.
+// How fast a device runs the engine's kernels: what was measured, kept on disk, and when it has to be
+// measured again. Pure, except for load_speed and save_speed.
 #pragma once
 
 #include <chrono>
@@ -30,7 +30,8 @@ struct Speed {
   std::vector<Measurement> measurements;
 
   /// The measured rate for exactly that; nothing when it was not measured.
-  std::optional<double> rate(Quantity quantity, std::string_view type, bool plain, int threads, int columns) const;
+  std::optional<double> rate(Quantity quantity, std::string_view type, bool plain, int threads,
+                             int columns) const;
 };
 
 Json to_json(const Speed& speed);
@@ -39,17 +40,18 @@ Result<Speed> speed_from_json(const Json& value);
 
 /// `speed.json` of Caravan's folder. Both block for one small file.
 fs::path speed_path();
-/// Code::not_found when nothing was measured yet; Code::invalid or Code::incompatible for a file that cannot be used,
-/// with the cure: measuring again replaces it.
+/// Code::not_found when nothing was measured yet; Code::invalid or Code::incompatible for a file that cannot
+/// be used, with the cure: measuring again replaces it.
 Result<Speed> load_speed(const fs::path& path);
 Result<void> save_speed(const fs::path& path, const Speed& speed);
 
-/// Why it has to be measured again, as a sentence for people; nothing when it is good. Reasons: another engine, older than
-/// kSpeedAge, a date in the future.
+/// Why it has to be measured again, as a sentence for people; nothing when it is good. Reasons: another
+/// engine, older than kSpeedAge, a date in the future.
 inline constexpr std::chrono::hours kSpeedAge{24 * 90};
 std::optional<std::string> needs_refresh(const Speed& speed, std::string_view engine_build, WallTime now);
 
-/// Notices that a device no longer is as fast as what was measured says: each answer's speed against its prediction.
+/// Notices that a device no longer is as fast as what was measured says: each answer's speed against its
+/// prediction.
 class SpeedWatch {
  public:
   struct Limits {
@@ -60,8 +62,8 @@ class SpeedWatch {
   SpeedWatch() = default;
   explicit SpeedWatch(Limits limits) : limits_(limits) {}
 
-  /// Takes one answer in, in any unit as long as it is the same for both. True when it is time to measure again; it
-  /// counts from zero then. Figures that are not above 0 and finite are ignored.
+  /// Takes one answer in, in any unit as long as it is the same for both. True when it is time to measure
+  /// again; it counts from zero then. Figures that are not above 0 and finite are ignored.
   bool departs(double measured, double predicted);
 
  private:

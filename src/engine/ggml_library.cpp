@@ -17,15 +17,17 @@ namespace {
 constexpr const char* kCure =
     "`./run build` makes an engine that fits; it is used unless --engine or CARAVAN_ENGINE names another";
 
-/// A library that stays loaded: kernels keep threads of their own, which unloading would pull the code away from.
+/// A library that stays loaded: kernels keep threads of their own, which unloading would pull the code away
+/// from.
 class Library {
  public:
   static Result<Library> open(const fs::path& path) {
     void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (handle != nullptr) return Library(handle, path);
     const char* cause = ::dlerror();
-    return Error{Code::incompatible,
-                 fmt::format("cannot load {}: {}", for_people(path), printable(cause == nullptr ? "" : cause)), kCure};
+    return Error{
+        Code::incompatible,
+        fmt::format("cannot load {}: {}", for_people(path), printable(cause == nullptr ? "" : cause)), kCure};
   }
 
   template <typename Function>
@@ -70,8 +72,8 @@ Result<void> find_functions(const Library& base, GgmlFunctions& call) {
   return {};
 }
 
-/// What the processor's library offers beside the functions of every backend, under the names that the engine's own
-/// programs ask for (ggml-cpu.cpp, ggml_backend_cpu_get_proc_address).
+/// What the processor's library offers beside the functions of every backend, under the names that the
+/// engine's own programs ask for (ggml-cpu.cpp, ggml_backend_cpu_get_proc_address).
 Result<void> find_cpu_functions(const Library& library, ggml_backend_reg_t registry, GgmlFunctions& call) {
   std::string missing;
   const auto find = [&](auto& into, const char* name, bool required) {
@@ -88,7 +90,8 @@ Result<void> find_cpu_functions(const Library& library, ggml_backend_reg_t regis
   return {};
 }
 
-/// The variant that says it fits this processor best; the engine's loader asks them the same (ggml-backend-reg.cpp).
+/// The variant that says it fits this processor best; the engine's loader asks them the same
+/// (ggml-backend-reg.cpp).
 Result<Library> best_variant(const std::vector<fs::path>& variants) {
   std::optional<Library> best;
   std::optional<Error> refused;
@@ -107,7 +110,8 @@ Result<Library> best_variant(const std::vector<fs::path>& variants) {
   }
   if (best) return *best;
   if (refused) return *refused;
-  return Error{Code::incompatible, "none of the engine's processor libraries is made for this processor", kCure};
+  return Error{Code::incompatible, "none of the engine's processor libraries is made for this processor",
+               kCure};
 }
 
 bool is_cpu_library(const std::string& name) {
@@ -133,11 +137,13 @@ Result<GgmlFiles> find_ggml(const fs::path& program_folder) {
     GgmlFiles files = look_into(folder);
     if (!files.base.empty() && !files.cpu.empty()) return files;
   }
-  return Error{Code::not_found,
-               fmt::format("there are no libggml-base.so and libggml-cpu.so beside the engine's programs in {}: it was "
-                           "built as static programs, and its kernels cannot be measured",
-                           for_people(program_folder)),
-               "rebuild it with -DBUILD_SHARED_LIBS=ON, or run `./run build`"};
+  return Error{
+      Code::not_found,
+      fmt::format(
+          "there are no libggml-base.so and libggml-cpu.so beside the engine's programs in {}: it was "
+          "built as static programs, and its kernels cannot be measured",
+          for_people(program_folder)),
+      "rebuild it with -DBUILD_SHARED_LIBS=ON, or run `./run build`"};
 }
 
 Result<GgmlLibrary> load_ggml(const GgmlFiles& files) {
@@ -148,14 +154,15 @@ Result<GgmlLibrary> load_ggml(const GgmlFiles& files) {
   loaded.version = loaded.call.version();
   if (loaded.version != ::ggml_version()) {
     return Error{Code::incompatible,
-                 fmt::format("the engine has ggml {}, this program was built for ggml {}", printable(loaded.version),
-                             ::ggml_version()),
+                 fmt::format("the engine has ggml {}, this program was built for ggml {}",
+                             printable(loaded.version), ::ggml_version()),
                  kCure};
   }
   const auto library = best_variant(files.cpu);
   if (!library) return library.error();
   using MakeRegistry = ggml_backend_reg_t (*)();
-  auto make_registry = library->find<MakeRegistry>("ggml_backend_init");  // of a library that is loaded on demand
+  auto make_registry =
+      library->find<MakeRegistry>("ggml_backend_init");  // of a library that is loaded on demand
   if (make_registry == nullptr) make_registry = library->find<MakeRegistry>("ggml_backend_cpu_reg");
   if (make_registry == nullptr) return lacks(library->path(), "ggml_backend_cpu_reg");
   ggml_backend_reg_t registry = make_registry();

@@ -38,12 +38,14 @@ std::vector<float> numbers(std::size_t count) {
   return values;
 }
 
-/// A graph and the memory of its intermediate results, which are reused as the engine's scheduler reuses them.
+/// A graph and the memory of its intermediate results, which are reused as the engine's scheduler reuses
+/// them.
 class Graph {
  public:
   explicit Graph(const GgmlFunctions& call)
       : call_(&call),
-        context_(call.init({call.tensor_overhead() * kMaxNodes + call.graph_overhead_custom(kMaxNodes, false), nullptr,
+        context_(call.init({call.tensor_overhead() * kMaxNodes + call.graph_overhead_custom(kMaxNodes, false),
+                            nullptr,
                             /*no_alloc=*/true})),
         graph_(call.new_graph_custom(context_, kMaxNodes, false)) {}
   ~Graph() {
@@ -80,7 +82,8 @@ Result<Measurement> time_graph(KernelBackend& backend, Graph& graph, const Setti
                                Measurement measurement) {
   if (auto set = backend.use_threads(setting.threads); !set) return set.error();
   if (auto allocated = graph.allocate(backend); !allocated) return allocated.error();
-  const auto timing = time_passes(setting.threads, setting.slice, [&] { return backend.compute(graph.get()); });
+  const auto timing =
+      time_passes(setting.threads, setting.slice, [&] { return backend.compute(graph.get()); });
   if (!timing) return timing.error();
   measurement.threads = setting.threads;
   measurement.columns = setting.columns;
@@ -93,7 +96,8 @@ Result<Measurement> time_graph(KernelBackend& backend, Graph& graph, const Setti
 
 Result<std::unique_ptr<KernelBackend>> KernelBackend::make(const GgmlLibrary& library) {
   ggml_backend_t backend = library.call.backend_dev_init(library.cpu, nullptr);
-  if (backend == nullptr) return Error{Code::incompatible, "the engine's processor backend does not start", ""};
+  if (backend == nullptr)
+    return Error{Code::incompatible, "the engine's processor backend does not start", ""};
   return std::unique_ptr<KernelBackend>(new KernelBackend(library, backend));
 }
 
@@ -102,7 +106,9 @@ KernelBackend::~KernelBackend() {
   if (threads_ != nullptr) call().threadpool_free(threads_);
 }
 
-ggml_backend_buffer_type_t KernelBackend::plain_buffers() const { return call().backend_dev_buffer_type(device()); }
+ggml_backend_buffer_type_t KernelBackend::plain_buffers() const {
+  return call().backend_dev_buffer_type(device());
+}
 
 Result<void> KernelBackend::use_threads(int threads) {
   ggml_threadpool_params params = call().threadpool_params_default(threads);
@@ -118,8 +124,8 @@ Result<void> KernelBackend::use_threads(int threads) {
 Result<void> KernelBackend::compute(ggml_cgraph* graph) {
   const ggml_status status = call().backend_graph_compute(backend_, graph);
   if (status == GGML_STATUS_SUCCESS) return {};
-  return Error{Code::incompatible, fmt::format("the engine's kernels failed with status {}", static_cast<int>(status)),
-               ""};
+  return Error{Code::incompatible,
+               fmt::format("the engine's kernels failed with status {}", static_cast<int>(status)), ""};
 }
 
 Tensors::Tensors(const GgmlFunctions& call, std::size_t count)
@@ -141,14 +147,17 @@ Result<void> Tensors::allocate(ggml_backend_buffer_type_t buffers) {
   return {};
 }
 
-Result<Weights> Weights::make(KernelBackend& backend, ggml_type type, ggml_backend_buffer_type_t buffers, Bytes pool) {
+Result<Weights> Weights::make(KernelBackend& backend, ggml_type type, ggml_backend_buffer_type_t buffers,
+                              Bytes pool) {
   const GgmlFunctions& call = backend.call();
   const std::size_t row = call.row_size(type, kMatrixColumns);
   const std::size_t bytes = row * static_cast<std::size_t>(kMatrixRows);
   const std::size_t count = std::clamp<std::size_t>(pool.count / bytes, 1, kMaxNodes / 2);
-  Weights weights{Tensors(call, count), {}, Bytes{bytes * count}, call.type_name(type), std::string(kPlainLayout)};
+  Weights weights{
+      Tensors(call, count), {}, Bytes{bytes * count}, call.type_name(type), std::string(kPlainLayout)};
   for (std::size_t i = 0; i < count; ++i) {
-    weights.matrices.push_back(call.new_tensor_2d(weights.tensors.context(), type, kMatrixColumns, kMatrixRows));
+    weights.matrices.push_back(
+        call.new_tensor_2d(weights.tensors.context(), type, kMatrixColumns, kMatrixRows));
   }
   if (buffers != backend.plain_buffers()) weights.layout = call.backend_buft_name(buffers);
   if (auto allocated = weights.tensors.allocate(buffers); !allocated) return allocated.error();
@@ -160,7 +169,8 @@ Result<Weights> Weights::make(KernelBackend& backend, ggml_type type, ggml_backe
   std::vector<char> matrix;
   for (std::int64_t rows = 0; rows < kMatrixRows; rows += kStripRows)
     matrix.insert(matrix.end(), strip.begin(), strip.end());
-  for (ggml_tensor* tensor : weights.matrices) call.backend_tensor_set(tensor, matrix.data(), 0, matrix.size());
+  for (ggml_tensor* tensor : weights.matrices)
+    call.backend_tensor_set(tensor, matrix.data(), 0, matrix.size());
   return weights;
 }
 
@@ -197,14 +207,17 @@ Result<Measurement> measure_weights(KernelBackend& backend, const Weights& weigh
   set_floats(call, input);
   Graph graph(call);
   const std::size_t count = decode ? weights.matrices.size() : 1;
-  for (std::size_t i = 0; i < count; ++i) graph.add(call.mul_mat(graph.context(), weights.matrices[i], input));
+  for (std::size_t i = 0; i < count; ++i)
+    graph.add(call.mul_mat(graph.context(), weights.matrices[i], input));
   Measurement measurement;
   measurement.quantity = decode ? Quantity::decode : Quantity::prefill;
   measurement.type = weights.type;
   measurement.layout = weights.layout;
   measurement.touched = decode ? weights.total : Bytes{weights.total.count / weights.matrices.size()};
-  return time_graph(backend, graph, setting, decode ? static_cast<double>(weights.total.count) : multiply_adds_of_a_pass(setting.columns),
-                    measurement);
+  return time_graph(
+      backend, graph, setting,
+      decode ? static_cast<double>(weights.total.count) : multiply_adds_of_a_pass(setting.columns),
+      measurement);
 }
 
 Result<Measurement> measure_attention(KernelBackend& backend, const Setting& setting) {
@@ -236,7 +249,8 @@ Result<Measurement> measure_attention(KernelBackend& backend, const Setting& set
   Measurement measurement;
   measurement.quantity = Quantity::attention;
   measurement.touched = Bytes{2 * half.size() * sizeof(std::uint16_t)};
-  return time_graph(backend, graph, setting, pairs * 2 * static_cast<double>(kHeadSize * kHeads), measurement);
+  return time_graph(backend, graph, setting, pairs * 2 * static_cast<double>(kHeadSize * kHeads),
+                    measurement);
 }
 
 Result<Measurement> measure_elements(KernelBackend& backend, const Setting& setting) {
@@ -259,8 +273,9 @@ Result<Measurement> measure_elements(KernelBackend& backend, const Setting& sett
   ggml_tensor* now = input;
   for (int round = 0; round < kRounds; ++round) {
     now = call.mul(context, call.rms_norm(context, now, kNormEpsilon), factors);
-    now = call.rope_ext(context, call.reshape_3d(context, now, kHeadSize, kWidth / kHeadSize, setting.columns),
-                        positions, nullptr, kHeadSize, 0, 0, 10000.0F, 1.0F, 0.0F, 1.0F, 32.0F, 1.0F);
+    now =
+        call.rope_ext(context, call.reshape_3d(context, now, kHeadSize, kWidth / kHeadSize, setting.columns),
+                      positions, nullptr, kHeadSize, 0, 0, 10000.0F, 1.0F, 0.0F, 1.0F, 32.0F, 1.0F);
     now = call.swiglu_split(context, call.reshape_2d(context, now, kWidth, setting.columns), residual);
     now = call.add(context, now, residual);
   }
@@ -269,7 +284,8 @@ Result<Measurement> measure_elements(KernelBackend& backend, const Setting& sett
   Measurement measurement;
   measurement.quantity = setting.columns == 1 ? Quantity::small_op : Quantity::elements;
   measurement.touched = Bytes{static_cast<std::uint64_t>(kWidth * setting.columns) * sizeof(float)};
-  const double work = setting.columns == 1 ? operations : operations * static_cast<double>(kWidth * setting.columns);
+  const double work =
+      setting.columns == 1 ? operations : operations * static_cast<double>(kWidth * setting.columns);
   return time_graph(backend, graph, setting, work, measurement);
 }
 

@@ -1,5 +1,5 @@
-// The kernels of a loaded engine, put to work on made-up matrices: the graphs whose passes are timed. Runs in the
-// measuring child only (see ggml_library.h); everything blocks.
+// The kernels of a loaded engine, put to work on made-up matrices: the graphs whose passes are timed. Runs in
+// the measuring child only (see ggml_library.h); everything blocks.
 #pragma once
 
 #include <chrono>
@@ -62,12 +62,13 @@ struct Weights {
   std::string layout;  ///< kPlainLayout or the name of the buffer type
 
   /// 2048 x 2048 each, together about `pool`, in buffers of that type.
-  static Result<Weights> make(KernelBackend& backend, ggml_type type, ggml_backend_buffer_type_t buffers, Bytes pool);
+  static Result<Weights> make(KernelBackend& backend, ggml_type type, ggml_backend_buffer_type_t buffers,
+                              Bytes pool);
 };
 
 /// Where the engine itself would put weights of that type if the model is not only mapped: the first of the
-/// processor's extra buffer types that can multiply it (llama.cpp's make_cpu_buft_list and select_weight_buft).
-/// Null when this processor has no special layout for it.
+/// processor's extra buffer types that can multiply it (llama.cpp's make_cpu_buft_list and
+/// select_weight_buft). Null when this processor has no special layout for it.
 ggml_backend_buffer_type_t special_layout(KernelBackend& backend, ggml_type type);
 
 /// A rate at `threads` threads, from passes of about `slice`. use_threads() is called by them.
@@ -78,13 +79,13 @@ struct Setting {
 };
 /// What a prefill's pass over one matrix is.
 double multiply_adds_of_a_pass(int columns);
-/// Columns 1 is a decode: bytes of weights a second, every matrix once a pass. More are a prefill: multiply-adds a
-/// second, with the first matrix.
+/// Columns 1 is a decode: bytes of weights a second, every matrix once a pass. More are a prefill:
+/// multiply-adds a second, with the first matrix.
 Result<Measurement> measure_weights(KernelBackend& backend, const Weights& weights, const Setting& setting);
 /// Attention as the engine does it, keys and values in f16, causal: multiply-adds a second.
 Result<Measurement> measure_attention(KernelBackend& backend, const Setting& setting);
-/// Norms, rotations, gates and additions, chained as in a layer: operations a second for one column, numbers written a
-/// second for more.
+/// Norms, rotations, gates and additions, chained as in a layer: operations a second for one column, numbers
+/// written a second for more.
 Result<Measurement> measure_elements(KernelBackend& backend, const Setting& setting);
 /// Reading `pool` bytes of memory, without the engine.
 Result<Measurement> measure_memory(Bytes pool, const Setting& setting);

@@ -52,12 +52,13 @@ struct Listener {
   Error explain_end(const ExitStatus& status) const {
     std::string said;
     for (const std::string& word : words) said += fmt::format("; it said: {}", printable(word));
-    return Error{Code::incompatible,
-                 fmt::format("the process that measures the engine's kernels ended with {} ({}){}", describe(status),
-                             printable(doing), said),
-                 status.signal == SIGILL
-                     ? "the engine was built for another processor: `./run build` makes one for this device"
-                     : "try again; if it ends the same way, `./run build` makes an engine that is known to work"};
+    return Error{
+        Code::incompatible,
+        fmt::format("the process that measures the engine's kernels ended with {} ({}){}", describe(status),
+                    printable(doing), said),
+        status.signal == SIGILL
+            ? "the engine was built for another processor: `./run build` makes one for this device"
+            : "try again; if it ends the same way, `./run build` makes an engine that is known to work"};
   }
 };
 

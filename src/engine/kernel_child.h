@@ -1,4 +1,5 @@
-// Measures an engine's kernels in a child process, so that an engine that crashes or hangs takes nobody with it.
+// Measures an engine's kernels in a child process, so that an engine that crashes or hangs takes nobody with
+// it.
 #pragma once
 
 #include <functional>
@@ -27,9 +28,10 @@ struct KernelReport {
   std::vector<KernelSkipped> skipped;
 };
 
-/// Starts `program` (this one) as `program kernel-bench ...` and collects what it says; `on_line` sees each line as it
-/// comes. Waits at most twice the task's budget and some seconds. Errors: the child's own; Code::incompatible with the
-/// signal and its last words when it died; Code::unavailable when it did not end in time.
+/// Starts `program` (this one) as `program kernel-bench ...` and collects what it says; `on_line` sees each
+/// line as it comes. Waits at most twice the task's budget and some seconds. Errors: the child's own;
+/// Code::incompatible with the signal and its last words when it died; Code::unavailable when it did not end
+/// in time.
 asio::awaitable<Result<KernelReport>> run_kernel_child(asio::any_io_executor executor, fs::path program,
                                                        EngineFiles files, KernelTask task,
                                                        std::function<void(const KernelLine&)> on_line);

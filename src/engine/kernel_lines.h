@@ -1,4 +1,5 @@
-// What the measuring child says on its standard output: one JSON object a line. Pure; the reader takes anything.
+// What the measuring child says on its standard output: one JSON object a line. Pure; the reader takes
+// anything.
 #pragma once
 
 #include <optional>
@@ -31,8 +32,8 @@ using KernelLine = std::variant<KernelsLoaded, Measurement, KernelSkipped, Kerne
 
 /// Without the line end.
 std::string to_text(const KernelLine& line);
-/// Nothing for a line that is no JSON object: the engine's libraries write there as well. An Error alternative for an
-/// object that is none of these lines or has a wrong field.
+/// Nothing for a line that is no JSON object: the engine's libraries write there as well. An Error
+/// alternative for an object that is none of these lines or has a wrong field.
 std::optional<KernelLine> parse_kernel_line(std::string_view text);
 
 }  // namespace caravan::engine

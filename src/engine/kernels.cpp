@@ -27,7 +27,8 @@ constexpr Seconds kLongestSlice{0.15};
 
 class Schedule {
  public:
-  Schedule(KernelBackend& backend, const KernelTask& task, const std::function<void(const KernelLine&)>& on_line)
+  Schedule(KernelBackend& backend, const KernelTask& task,
+           const std::function<void(const KernelLine&)>& on_line)
       : backend_(backend),
         task_(task),
         on_line_(on_line),
@@ -57,8 +58,10 @@ class Schedule {
     for (const int threads : task_.threads) {
       if (auto done = tell(measure_memory(task_.pool, setting(threads, 1))); !done) return done.error();
       for (const int columns : {1, kManyColumns}) {
-        if (auto done = tell(measure_elements(backend_, setting(threads, columns))); !done) return done.error();
-        if (auto done = tell(measure_attention(backend_, setting(threads, columns))); !done) return done.error();
+        if (auto done = tell(measure_elements(backend_, setting(threads, columns))); !done)
+          return done.error();
+        if (auto done = tell(measure_attention(backend_, setting(threads, columns))); !done)
+          return done.error();
       }
     }
     return {};
@@ -66,7 +69,8 @@ class Schedule {
 
   Result<void> measure_type(ggml_type type) {
     if (auto done = measure_layout(type, backend_.plain_buffers()); !done) return done.error();
-    if (ggml_backend_buffer_type_t special = special_layout(backend_, type)) return measure_layout(type, special);
+    if (ggml_backend_buffer_type_t special = special_layout(backend_, type))
+      return measure_layout(type, special);
     skip(type, "special", "this processor has no special layout for it");
     return {};
   }
@@ -75,13 +79,15 @@ class Schedule {
     const TimePoint begun = Clock::now();
     const bool plain = buffers == backend_.plain_buffers();
     if (begun + longest_ > end_) {
-      skip(type, plain ? std::string(kPlainLayout) : backend_.call().backend_buft_name(buffers), "no time was left");
+      skip(type, plain ? std::string(kPlainLayout) : backend_.call().backend_buft_name(buffers),
+           "no time was left");
       return {};
     }
     const auto weights = Weights::make(backend_, type, buffers, task_.pool);
     if (!weights) return weights.error();
     for (const int threads : task_.threads) {
-      if (auto done = tell(measure_weights(backend_, *weights, setting(threads, 1))); !done) return done.error();
+      if (auto done = tell(measure_weights(backend_, *weights, setting(threads, 1))); !done)
+        return done.error();
       const auto some = measure_weights(backend_, *weights, setting(threads, kSomeColumns));
       if (auto done = tell(some); !done) return done.error();
       if (!affordable(*some)) continue;

@@ -1,5 +1,5 @@
-// What is measured of an engine's kernels, in which order, and what is left out when time runs short. Runs in the
-// measuring child only (see ggml_library.h); blocks for up to its budget.
+// What is measured of an engine's kernels, in which order, and what is left out when time runs short. Runs in
+// the measuring child only (see ggml_library.h); blocks for up to its budget.
 #pragma once
 
 #include <chrono>
@@ -21,9 +21,9 @@ struct KernelTask {
   bool quick = false;  ///< only the types that most models are made of
 };
 
-/// Hands out each line as soon as it is known; KernelsDone is the last one. What many models need comes first: when
-/// the budget ends, the rest is KernelSkipped. Errors: see find_ggml and load_ggml; Code::exhausted for too little
-/// memory.
+/// Hands out each line as soon as it is known; KernelsDone is the last one. What many models need comes
+/// first: when the budget ends, the rest is KernelSkipped. Errors: see find_ggml and load_ggml;
+/// Code::exhausted for too little memory.
 Result<void> measure_kernels(const KernelTask& task, const std::function<void(const KernelLine&)>& on_line);
 
 }  // namespace caravan::engine

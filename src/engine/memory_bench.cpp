@@ -45,7 +45,8 @@ Result<Measurement> measure_memory(Bytes pool, const Setting& setting) {
     read_part(0);
     for (std::thread& other : others) other.join();
     for (const std::uint64_t sum : sums) {  // also keeps the compiler from leaving the reading out
-      if (sum != words_a_part - words_a_part % 8) return Error{Code::bug, "memory does not hold what was written", ""};
+      if (sum != words_a_part - words_a_part % 8)
+        return Error{Code::bug, "memory does not hold what was written", ""};
     }
     return {};
   });
