@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "cli/calibrate.h"
 #include "cli/demo.h"
 #include "cli/engine.h"
 #include "cli/kernel_bench.h"
@@ -75,6 +76,7 @@ int run(int argc, char** argv) {
   add_models(root, choose);
   add_engine(root, choose);
   add_node(root, choose);
+  add_calibrate(root, choose);
   add_kernel_bench(root, choose);
   if (argc < 2) {
     fmt::print("{}", root.help());

@@ -2,10 +2,10 @@
 
 #include <dlfcn.h>
 
-#include <algorithm>
 #include <optional>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -114,43 +114,14 @@ Result<Library> best_variant(const std::vector<fs::path>& variants) {
                kCure};
 }
 
-bool is_cpu_library(const std::string& name) {
-  return name == "libggml-cpu.so" || (name.rfind("libggml-cpu-", 0) == 0 && name.size() > 3 &&
-                                      name.compare(name.size() - 3, 3, ".so") == 0);
-}
-
-GgmlFiles look_into(const fs::path& folder) {
-  GgmlFiles files;
-  std::error_code failure;
-  if (fs::is_regular_file(folder / "libggml-base.so", failure)) files.base = folder / "libggml-base.so";
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, failure)) {
-    if (is_cpu_library(entry.path().filename().string())) files.cpu.push_back(entry.path());
-  }
-  std::sort(files.cpu.begin(), files.cpu.end());
-  return files;
-}
-
 }  // namespace
-
-Result<GgmlFiles> find_ggml(const fs::path& program_folder) {
-  for (const fs::path& folder : {program_folder, program_folder.parent_path() / "lib"}) {
-    GgmlFiles files = look_into(folder);
-    if (!files.base.empty() && !files.cpu.empty()) return files;
-  }
-  return Error{
-      Code::not_found,
-      fmt::format(
-          "there are no libggml-base.so and libggml-cpu.so beside the engine's programs in {}: it was "
-          "built as static programs, and its kernels cannot be measured",
-          for_people(program_folder)),
-      "rebuild it with -DBUILD_SHARED_LIBS=ON, or run `./run build`"};
-}
 
 Result<GgmlLibrary> load_ggml(const GgmlFiles& files) {
   const auto base = Library::open(files.base);  // first: the other needs it, and finds it loaded
   if (!base) return base.error();
   GgmlLibrary loaded;
   if (const auto found = find_functions(*base, loaded.call); !found) return found.error();
+  loaded.call.log_set([](ggml_log_level, const char*, void*) {}, nullptr);  // it tells of each matrix
   loaded.version = loaded.call.version();
   if (loaded.version != ::ggml_version()) {
     return Error{Code::incompatible,

@@ -18,6 +18,9 @@ struct KernelsLoaded {
   std::string library;  ///< "libggml-cpu.so", or the variant that was taken
 };
 
+/// KernelSkipped::reason for a type that the engine leaves as it is on this processor.
+inline constexpr const char* kNoSpecialLayout = "this processor has no special layout for it";
+
 /// Something that was left out, and why.
 struct KernelSkipped {
   std::string type;

@@ -15,15 +15,23 @@ namespace {
 
 using Seconds = std::chrono::duration<double>;
 
-/// In the order of how many models need them: Q4_K_M is Q4_K with some Q6_K. Float16 last of the quick ones.
+/// In the order of how many models need them: Q4_K_M is Q4_K with some Q6_K, and Q8_0 is the head of many.
+/// Q5_0 and Q4_1 are what becomes of it in models whose rows are no multiple of 256.
 constexpr std::array kTypes{GGML_TYPE_Q4_K, GGML_TYPE_Q6_K, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0, GGML_TYPE_F16,
-                            GGML_TYPE_Q4_1, GGML_TYPE_Q5_K, GGML_TYPE_Q3_K, GGML_TYPE_Q2_K};
+                            GGML_TYPE_Q5_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_K, GGML_TYPE_Q3_K, GGML_TYPE_Q2_K};
 constexpr std::size_t kQuickTypes = 5;
-constexpr int kManyColumns = 512;  ///< the engine's micro-batch
-constexpr int kSomeColumns = 64;   ///< the micro-batch that overlaps between workers
-constexpr double kSlices = 110;    ///< how many the budget is divided into
-constexpr double kLongSlices = 6;  ///< a single pass of many columns may take that many
-constexpr Seconds kLongestSlice{0.15};
+constexpr int kManyColumns = 512;    ///< the engine's micro-batch
+constexpr int kSomeColumns = 64;     ///< the micro-batch that overlaps between workers
+constexpr double kTimedPart = 0.55;  ///< of the budget; the rest goes into making matrices and warming up
+constexpr double kLongSlices = 8;    ///< a single pass of many columns may take that many
+constexpr Seconds kLongestSlice{0.12};
+
+/// What a measurement may take, when about every second type has a special layout.
+Seconds slice_of(const KernelTask& task, std::size_t types) {
+  const double per_thread_count = 5 + static_cast<double>(types) * 1.5 * 3;
+  const double measurements = per_thread_count * static_cast<double>(task.threads.size());
+  return std::min(kLongestSlice, kTimedPart * task.budget / measurements);
+}
 
 class Schedule {
  public:
@@ -32,13 +40,13 @@ class Schedule {
       : backend_(backend),
         task_(task),
         on_line_(on_line),
-        slice_(std::min(kLongestSlice, task.budget / kSlices)),
+        types_(kTypes.data(), task.quick ? kQuickTypes : kTypes.size()),
+        slice_(slice_of(task, types_.size())),
         end_(Clock::now() + std::chrono::duration_cast<Clock::duration>(task.budget)) {}
 
   Result<void> run() {
     if (auto done = measure_common(); !done) return done.error();
-    const std::span types(kTypes.data(), task_.quick ? kQuickTypes : kTypes.size());
-    for (const ggml_type type : types) {
+    for (const ggml_type type : types_) {
       if (auto done = measure_type(type); !done) return done.error();
     }
     on_line_(KernelsDone{});
@@ -71,7 +79,7 @@ class Schedule {
     if (auto done = measure_layout(type, backend_.plain_buffers()); !done) return done.error();
     if (ggml_backend_buffer_type_t special = special_layout(backend_, type))
       return measure_layout(type, special);
-    skip(type, "special", "this processor has no special layout for it");
+    skip(type, "special", kNoSpecialLayout);
     return {};
   }
 
@@ -111,6 +119,7 @@ class Schedule {
   KernelBackend& backend_;
   const KernelTask& task_;
   const std::function<void(const KernelLine&)>& on_line_;
+  std::span<const ggml_type> types_;
   Seconds slice_;
   TimePoint end_;
   Clock::duration longest_{};  ///< that one layout of one type took
