@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::size_t kMaxMeasurements = 1000;
 constexpr std::size_t kLastWords = 3;
-constexpr std::chrono::seconds kPatience{15};  ///< beside twice the budget: a busy machine, a slow disk
 
 /// Takes the child's lines in.
 struct Listener {
@@ -94,7 +93,7 @@ asio::awaitable<Result<KernelReport>> run_kernel_child(asio::any_io_executor exe
   auto process = Process::start(executor, spec, take);
   if (!process) co_return process.error();
   asio::steady_timer deadline(executor);
-  const auto patience = 2 * task.budget + kPatience;
+  const std::chrono::duration<double> patience = 2 * task.budget + task.patience;
   deadline.expires_after(std::chrono::duration_cast<std::chrono::milliseconds>(patience));
   const auto first =
       co_await ((*process)->wait() || deadline.async_wait(asio::as_tuple(asio::use_awaitable)));

@@ -18,6 +18,9 @@ struct KernelTask {
   std::vector<int> threads;  ///< ascending; the last one counts as "all"
   Bytes pool;                ///< of matrices to go through in turn: more than the caches hold
   std::chrono::duration<double> budget{15};
+  /// How much longer than twice the budget the child may take before it is ended: a busy machine, a slow
+  /// disk.
+  std::chrono::milliseconds patience{15'000};
   bool quick = false;  ///< only the types that most models are made of
 };
 
