@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "cli/calibrate_link.h"
 #include "cli/calibrate_table.h"
 #include "cli/print.h"
 #include "device/cache.h"
@@ -35,6 +36,8 @@ constexpr const char* kExamples = R"(Examples:
   caravan calibrate --quick            in a few seconds, less exact
   caravan calibrate --threads 1,4      with these thread counts only
   caravan calibrate --json             the same for a program
+  caravan calibrate --link-listen 192.168.1.20:7440      on one device: wait there, for at most a minute
+  caravan calibrate --link 192.168.1.20:7440             on the other: round trip and bandwidth between both
 
 The engine's own kernels are run, on made-up matrices. What is measured is kept in ~/.caravan/speed.json (CARAVAN_HOME)
 and used to decide which device carries what. Close other programs first.)";
@@ -48,6 +51,8 @@ struct Arguments {
   bool json = false;
   bool quick = false;
   bool if_needed = false;
+  std::string link;
+  std::string link_listen;
 };
 
 device::WallTime now() {
@@ -166,6 +171,8 @@ int Calibration::report(const Result<void>& done) {
 }
 
 int calibrate(const Arguments& arguments) {
+  if (!arguments.link.empty()) return measure_link_to(arguments.link, arguments.json);
+  if (!arguments.link_listen.empty()) return listen_for_link(arguments.link_listen);
   asio::thread_pool pool(1);
   asio::io_context loop(1);
   Calibration calibration(arguments);
@@ -186,7 +193,8 @@ int calibrate(const Arguments& arguments) {
 
 void add_calibrate(CLI::App& root, const std::function<void(std::function<int()>)>& run) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* command = root.add_subcommand("calibrate", "Measure how fast this device is");
+  CLI::App* command =
+      root.add_subcommand("calibrate", "Measure how fast this device, or the network to another, is");
   command->footer(kExamples);
   command->add_option("--engine", arguments->engine, "Folder of the engine's programs");
   command->add_option("--threads", arguments->threads, "Thread counts to try, like 1,4,8")
@@ -195,6 +203,11 @@ void add_calibrate(CLI::App& root, const std::function<void(std::function<int()>
       ->expected(1, 8);
   command->add_flag("--quick", arguments->quick, "A few seconds, less exact");
   command->add_flag("--if-needed", arguments->if_needed, "Only if what is kept does not fit any more");
+  auto* listens =
+      command->add_option("--link-listen", arguments->link_listen,
+                          "Wait at HOST:PORT for one device that measures the network to this one");
+  command->add_option("--link", arguments->link, "Measure the network to the device that waits at HOST:PORT")
+      ->excludes(listens);
   command->add_flag("--json", arguments->json, "Print one line of JSON");
   command->callback([arguments, run]() { run([arguments]() { return calibrate(*arguments); }); });
 }

@@ -254,7 +254,7 @@ Result<Measurement> measure_attention(KernelBackend& backend, const Setting& set
 }
 
 Result<Measurement> measure_elements(KernelBackend& backend, const Setting& setting) {
-  constexpr int kRounds = 16;
+  constexpr int kRounds = 8;
   constexpr int kOperations = 5;
   const GgmlFunctions& call = backend.call();
   Tensors inputs(call, 4);

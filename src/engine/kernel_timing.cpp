@@ -10,7 +10,8 @@ namespace {
 
 constexpr double kShortestPass = 1e-9;
 constexpr std::size_t kMaxPasses = 4096;
-constexpr double kLongPass = 4;  ///< slices
+constexpr double kLongPass = 4;      ///< slices: one pass has to do
+constexpr double kEndlessPass = 10;  ///< slices: the one to warm up has to do
 
 double seconds_of(clockid_t clock) {
   timespec now{};
@@ -24,6 +25,12 @@ struct Clocks {
   double process = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
 };
 
+/// How often to run after a warm-up that took `slices` of time.
+std::size_t fewest_passes(double slices) {
+  if (slices > kEndlessPass) return 0;
+  return slices > kLongPass ? 1 : 2;
+}
+
 }  // namespace
 
 double typical_pass(std::vector<double> seconds) {
@@ -34,23 +41,27 @@ double typical_pass(std::vector<double> seconds) {
 
 Result<PassTiming> time_passes(int threads, std::chrono::duration<double> slice,
                                const std::function<Result<void>()>& pass) {
-  const Clocks before;
+  const Clocks begun;
   if (auto done = pass(); !done) return done.error();  // page faults, caches, clock frequency
   const Clocks warm;
-  const std::size_t at_least = warm.wall - before.wall > kLongPass * slice.count() ? 1 : 2;
+  const std::size_t fewest = fewest_passes((warm.wall - begun.wall) / std::max(slice.count(), kShortestPass));
+  const Clocks& first = fewest == 0 ? begun : warm;  // what is timed begins here
+  const auto took = [threads](const Clocks& from, const Clocks& to) {
+    return std::max(threads == 1 ? to.thread - from.thread : to.wall - from.wall, kShortestPass);
+  };
   std::vector<double> passes;
   Clocks last = warm;
-  while (passes.size() < kMaxPasses) {
+  if (fewest == 0) passes.push_back(took(begun, warm));
+  while (passes.size() < std::max<std::size_t>(fewest, 1) ||
+         (fewest > 0 && passes.size() < kMaxPasses && last.wall - warm.wall < slice.count())) {
     if (auto done = pass(); !done) return done.error();
     const Clocks now;
-    const double took = threads == 1 ? now.thread - last.thread : now.wall - last.wall;
-    passes.push_back(std::max(took, kShortestPass));
+    passes.push_back(took(last, now));
     last = now;
-    if (passes.size() >= at_least && now.wall - warm.wall >= slice.count()) break;
   }
-  const double could_have = (last.wall - warm.wall) * threads;
+  const double could_have = (last.wall - first.wall) * threads;
   PassTiming timing{typical_pass(std::move(passes)), 1};
-  if (could_have > 0) timing.share = std::clamp((last.process - warm.process) / could_have, 0.0, 1.0);
+  if (could_have > 0) timing.share = std::clamp((last.process - first.process) / could_have, 0.0, 1.0);
   return timing;
 }
 

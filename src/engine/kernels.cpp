@@ -86,7 +86,7 @@ class Schedule {
   Result<void> measure_layout(ggml_type type, ggml_backend_buffer_type_t buffers) {
     const TimePoint begun = Clock::now();
     const bool plain = buffers == backend_.plain_buffers();
-    if (begun + longest_ > end_) {
+    if (begun + longest_ > end_ && type != types_.front()) {  // without that one nothing can be estimated
       skip(type, plain ? std::string(kPlainLayout) : backend_.call().backend_buft_name(buffers),
            "no time was left");
       return {};

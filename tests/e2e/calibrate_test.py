@@ -118,6 +118,29 @@ class CalibrateTest(CaravanTest):
         self.assertIn("hint: ", err)
         self.assertFalse(self.kept.exists())
 
+    def test_a_link_is_measured_and_ends(self):
+        listener = subprocess.Popen([BIN, "calibrate", "--link-listen", "0"], stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+        self.addCleanup(listener.kill)
+        address = listener.stderr.readline().split(" on ")[1].split(",")[0]
+        self.assertTrue(address.startswith("127.0.0.1:"), address)
+        done = run("calibrate", "--link", address, "--json", timeout=40)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        speed = json.loads(done.stdout)
+        for name in ("round_trip_median_s", "round_trip_p95_s", "upload_bytes_per_s", "download_bytes_per_s"):
+            self.assertTrue(math.isfinite(speed[name]) and speed[name] > 0, speed)
+        listener.communicate(timeout=40)
+        self.assertEqual(listener.returncode, 0)
+        gone = run("calibrate", "--link", address)
+        self.assertEqual(gone.returncode, 3, gone.stderr)
+        self.assertIn("--link-listen", gone.stderr)
+
+    def test_help_has_examples(self):
+        done = run("calibrate", "--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("Examples:", done.stdout)
+        self.assertNotIn("kernel-bench", run("--help").stdout)
+
     def test_the_child_dies_with_its_starter(self):
         process, child = self.start()
         process.kill()
