@@ -1,5 +1,6 @@
 #include "engine/kernel_child.h"
 
+#include <csignal>
 #include <deque>
 #include <optional>
 

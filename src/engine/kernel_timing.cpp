@@ -1,9 +1,8 @@
 #include "engine/kernel_timing.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <cstddef>
+#include <ctime>
 
 namespace caravan::engine {
 namespace {
