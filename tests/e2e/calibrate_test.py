@@ -109,6 +109,22 @@ class CalibrateTest(CaravanTest):
         self.assertIn("hint: ", done.stderr)
         self.assertFalse(self.kept.exists())
 
+    def test_an_engine_of_another_version_is_refused(self):
+        engine = json.loads(run("engine", "--json").stdout)
+        other = self.folder / "other"
+        shutil.copytree(engine["folder"], other, symlinks=True)
+        library = max(other.glob("libggml-base.so.*"), key=lambda path: len(path.name))
+        version = library.name.partition(".so.")[2]
+        newer = version[:-1] + ("9" if version[-1] != "9" else "8")
+        content = library.read_bytes()
+        self.assertIn(version.encode() + b"\0", content)
+        library.write_bytes(content.replace(version.encode() + b"\0", newer.encode() + b"\0"))
+        done = run("calibrate", "--quick", "--engine", str(other), env=self.env)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(f"the engine has ggml {newer}, this program was built for ggml {version}", done.stderr)
+        self.assertIn("hint: ", done.stderr)
+        self.assertFalse(self.kept.exists())
+
     def test_the_death_of_the_child_is_reported(self):
         process, child = self.start()
         os.kill(child, signal.SIGKILL)
