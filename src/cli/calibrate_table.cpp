@@ -18,7 +18,6 @@ using device::Speed;
 constexpr int kManyColumns = 512;
 constexpr int kSomeColumns = 64;
 constexpr int kExampleContext = 512;
-constexpr double kDisturbed = 0.85;
 
 std::string figure(std::optional<double> value) {
   if (!value) return "-";
@@ -118,9 +117,8 @@ std::string row_of_operations(const Speed& speed, int threads) {
 }
 
 std::string row_of_disturbance(const Speed& speed) {
-  double least = 1;
-  for (const Measurement& measurement : speed.measurements) least = std::min(least, measurement.share);
-  if (least >= kDisturbed) return "";
+  const double least = device::least_share(speed);
+  if (least >= device::kDisturbedShare) return "";
   return fmt::format(
       "note      other programs were busy: in places only {:.0f} % of the processor was free; measure again "
       "when idle\n",

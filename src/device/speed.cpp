@@ -1,5 +1,6 @@
 #include "device/speed.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -131,6 +132,12 @@ Result<void> save_speed(const fs::path& path, const Speed& speed) {
   return write_file_atomically(path, to_json(speed).dump(1) + "\n");
 }
 
+double least_share(const Speed& speed) {
+  double least = 1;
+  for (const Measurement& measurement : speed.measurements) least = std::min(least, measurement.share);
+  return least;
+}
+
 std::optional<std::string> needs_refresh(const Speed& speed, std::string_view engine_build, WallTime now) {
   if (speed.engine_build != engine_build) {
     return fmt::format("it was measured with engine {}, this one is {}", speed.engine_build, engine_build);
@@ -138,6 +145,9 @@ std::optional<std::string> needs_refresh(const Speed& speed, std::string_view en
   if (speed.measured_at > now + std::chrono::hours(24)) return "its date is in the future";
   const auto age = std::chrono::duration_cast<std::chrono::hours>(now - speed.measured_at);
   if (age > kSpeedAge) return fmt::format("it is {} days old", age.count() / 24);
+  if (age >= kDisturbedAge && least_share(speed) < kDisturbedShare) {
+    return "other programs were busy while it was measured";
+  }
   return std::nullopt;
 }
 

@@ -45,9 +45,16 @@ fs::path speed_path();
 Result<Speed> load_speed(const fs::path& path);
 Result<void> save_speed(const fs::path& path, const Speed& speed);
 
+/// The least part of the processor that any measurement had for itself, see Measurement::share; 1 without
+/// any.
+double least_share(const Speed& speed);
+/// Below it others were so busy that rates of several threads may be far too low: one that waits stops all.
+inline constexpr double kDisturbedShare = 0.85;
+
 /// Why it has to be measured again, as a sentence for people; nothing when it is good. Reasons: another
-/// engine, older than kSpeedAge, a date in the future.
+/// engine, older than kSpeedAge, disturbed and older than kDisturbedAge, a date in the future.
 inline constexpr std::chrono::hours kSpeedAge{24 * 90};
+inline constexpr std::chrono::hours kDisturbedAge{1};
 std::optional<std::string> needs_refresh(const Speed& speed, std::string_view engine_build, WallTime now);
 
 /// Notices that a device no longer is as fast as what was measured says: each answer's speed against its

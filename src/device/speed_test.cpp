@@ -98,6 +98,17 @@ TEST(Speed, IsRefreshedForAReason) {
             std::string::npos);
 }
 
+TEST(Speed, DisturbedIsGoodForAnHour) {
+  Speed speed = example();
+  EXPECT_DOUBLE_EQ(least_share(speed), 0.99);
+  speed.measurements.back().share = 0.5;
+  EXPECT_DOUBLE_EQ(least_share(speed), 0.5);
+  EXPECT_EQ(needs_refresh(speed, speed.engine_build, speed.measured_at + 59min), std::nullopt);
+  EXPECT_NE(needs_refresh(speed, speed.engine_build, speed.measured_at + 1h)->find("busy"),
+            std::string::npos);
+  EXPECT_DOUBLE_EQ(least_share(Speed{}), 1);
+}
+
 TEST(SpeedWatch, NoticesOnlyALastingDeparture) {
   SpeedWatch watch;
   for (int i = 0; i < 100; ++i) EXPECT_FALSE(watch.departs(i % 2 == 0 ? 81 : 119, 100)) << "within 20 %";
