@@ -16,21 +16,19 @@
 namespace caravan::engine {
 
 /// Each by its name without "ggml_".
-#define CARAVAN_GGML_FUNCTIONS(APPLY)                                                                        \
-  APPLY(add)                                                                                                 \
-  APPLY(backend_alloc_ctx_tensors_from_buft)                                                                 \
-  APPLY(backend_buffer_free)                                                                                 \
-  APPLY(backend_buft_alloc_buffer) APPLY(backend_buft_name) APPLY(backend_dev_buffer_type)                   \
-      APPLY(backend_dev_init) APPLY(backend_dev_supports_op) APPLY(backend_free)                             \
-          APPLY(backend_graph_compute) APPLY(backend_reg_dev_get) APPLY(backend_reg_get_proc_address)        \
-              APPLY(backend_tensor_set) APPLY(build_forward_expand) APPLY(flash_attn_ext) APPLY(free)        \
-                  APPLY(gallocr_alloc_graph) APPLY(gallocr_free) APPLY(gallocr_new)                          \
-                      APPLY(graph_overhead_custom) APPLY(init) APPLY(log_set) APPLY(mul) APPLY(mul_mat)      \
-                          APPLY(nbytes) APPLY(new_graph_custom) APPLY(new_tensor_1d) APPLY(new_tensor_2d)    \
-                              APPLY(new_tensor_3d) APPLY(quantize_chunk) APPLY(reshape_2d) APPLY(reshape_3d) \
-                                  APPLY(rms_norm) APPLY(rope_ext) APPLY(row_size) APPLY(swiglu_split)        \
-                                      APPLY(tensor_overhead) APPLY(threadpool_params_default)                \
-                                          APPLY(type_name) APPLY(version)
+// clang-format off
+#define CARAVAN_GGML_FUNCTIONS(APPLY) \
+  APPLY(add) APPLY(backend_alloc_ctx_tensors_from_buft) APPLY(backend_buffer_free) \
+  APPLY(backend_buft_alloc_buffer) APPLY(backend_buft_name) APPLY(backend_dev_buffer_type) \
+  APPLY(backend_dev_init) APPLY(backend_dev_supports_op) APPLY(backend_free) \
+  APPLY(backend_graph_compute) APPLY(backend_reg_dev_get) APPLY(backend_reg_get_proc_address) \
+  APPLY(backend_tensor_set) APPLY(build_forward_expand) APPLY(flash_attn_ext) APPLY(free) \
+  APPLY(gallocr_alloc_graph) APPLY(gallocr_free) APPLY(gallocr_new) APPLY(graph_overhead_custom) \
+  APPLY(init) APPLY(log_set) APPLY(mul) APPLY(mul_mat) APPLY(nbytes) APPLY(new_graph_custom) \
+  APPLY(new_tensor_1d) APPLY(new_tensor_2d) APPLY(new_tensor_3d) APPLY(quantize_chunk) APPLY(reshape_2d) \
+  APPLY(reshape_3d) APPLY(rms_norm) APPLY(rope_ext) APPLY(row_size) APPLY(swiglu_split) \
+  APPLY(tensor_overhead) APPLY(threadpool_params_default) APPLY(type_name) APPLY(version)
+// clang-format on
 
 /// The functions of libggml-base that are used, with the types that the headers declare. The caravan program
 /// has a ggml-base of its own, linked statically for reading GGUF: these are the engine's, never ours.
