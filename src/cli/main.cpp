@@ -10,9 +10,11 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "cli/calibrate.h"
 #include "cli/demo.h"
 #include "cli/device.h"
 #include "cli/engine.h"
+#include "cli/kernel_bench.h"
 #include "cli/models.h"
 #include "cli/node.h"
 #include "cli/print.h"
@@ -77,6 +79,8 @@ int run(int argc, char** argv) {
   add_device(root, choose);
   add_engine(root, choose);
   add_node(root, choose);
+  add_calibrate(root, choose);
+  add_kernel_bench(root, choose);
   if (argc < 2) {
     fmt::print("{}", root.help());
     return exit_code_of(Code::invalid);

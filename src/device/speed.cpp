@@ -1,0 +1,163 @@
+#include "device/speed.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+namespace caravan::device {
+namespace {
+
+constexpr Bytes kMaxFile = mebibytes(1);
+constexpr std::size_t kMaxMeasurements = 1000;
+constexpr std::size_t kMaxNameLength = 200;
+constexpr std::size_t kMaxThreadCounts = 64;
+constexpr const char* kCure = "`caravan calibrate` measures again and replaces the file";
+
+std::vector<int> read_threads(Fields& fields, const Json& value) {
+  std::vector<int> threads;
+  const auto found = value.find("threads");
+  if (found == value.end() || !found->is_array() || found->size() > kMaxThreadCounts) {
+    fields.fail("threads", "must be a short list of whole numbers");
+    return threads;
+  }
+  for (const Json& item : *found) {
+    const bool fits = item.is_number_unsigned() && item.get<std::uint64_t>() <= 4096;
+    const int count = fits ? item.get<int>() : 0;
+    if (count <= (threads.empty() ? 0 : threads.back())) {
+      fields.fail("threads", "must be numbers from 1 to 4096, ascending");
+      return {};
+    }
+    threads.push_back(count);
+  }
+  return threads;
+}
+
+std::vector<Measurement> read_measurements(Fields& fields) {
+  std::vector<Measurement> measurements;
+  const std::vector<Json> list = fields.list("measurements");
+  if (list.size() > kMaxMeasurements) fields.fail("measurements", "must be at most 1000");
+  for (const Json& item : list) {
+    if (!fields.ok()) break;
+    auto measurement = measurement_from_json(item);
+    if (measurement) {
+      measurements.push_back(std::move(*measurement));
+    } else {
+      fields.fail(measurement.error());
+    }
+  }
+  return measurements;
+}
+
+/// Checked before anything else: a newer version may have any fields.
+Result<void> check_version(const Json& value) {
+  Fields fields(value, "speed");
+  const int version = fields.small("version");
+  if (!fields.ok()) return fields.error();
+  if (version > kSpeedVersion) {
+    return Error{Code::incompatible,
+                 fmt::format("it is of version {}, this program knows {}: a newer Caravan wrote it", version,
+                             kSpeedVersion),
+                 kCure};
+  }
+  return {};
+}
+
+bool usable(double figure) { return std::isfinite(figure) && figure > 0; }
+
+}  // namespace
+
+std::optional<double> Speed::rate(Quantity quantity, std::string_view type, bool plain, int thread_count,
+                                  int columns) const {
+  for (const Measurement& measurement : measurements) {
+    const bool fits = measurement.quantity == quantity && measurement.type == type &&
+                      measurement.plain() == plain && measurement.threads == thread_count &&
+                      measurement.columns == columns;
+    if (fits) return measurement.rate;
+  }
+  return std::nullopt;
+}
+
+Json to_json(const Speed& speed) {
+  Json measurements = Json::array();
+  for (const Measurement& measurement : speed.measurements)
+    measurements.push_back(caravan::to_json(measurement));
+  return {{"version", kSpeedVersion},
+          {"engine_build", speed.engine_build},
+          {"ggml", speed.ggml},
+          {"measured_at", speed.measured_at.time_since_epoch().count()},
+          {"temperature", speed.temperature ? Json(*speed.temperature) : Json()},
+          {"quick", speed.quick},
+          {"threads", speed.threads},
+          {"measurements", std::move(measurements)}};
+}
+
+Result<Speed> speed_from_json(const Json& value) {
+  if (auto known = check_version(value); !known) return known.error();
+  Fields fields(value, "speed");
+  Speed speed;
+  speed.engine_build = fields.text("engine_build");
+  speed.ggml = fields.text("ggml");
+  speed.measured_at = WallTime(std::chrono::seconds(fields.whole("measured_at")));
+  const auto temperature = value.find("temperature");
+  if (temperature != value.end() && !temperature->is_null()) speed.temperature = fields.number("temperature");
+  speed.quick = fields.flag_or("quick", false);
+  speed.threads = read_threads(fields, value);
+  speed.measurements = read_measurements(fields);
+  if (speed.engine_build.size() > kMaxNameLength) fields.fail("engine_build", "is too long");
+  if (speed.ggml.size() > kMaxNameLength) fields.fail("ggml", "is too long");
+  if (!fields.ok()) return fields.error();
+  return speed;
+}
+
+fs::path speed_path() { return caravan_home() / "speed.json"; }
+
+Result<Speed> load_speed(const fs::path& path) {
+  const auto text = read_file(path, kMaxFile);
+  if (!text && text.error().code == Code::not_found) {
+    return Error{Code::not_found, "this device's speed was not measured yet",
+                 "`caravan calibrate` measures it"};
+  }
+  if (!text) return text.error();
+  const auto parsed = parse_json(*text, kMaxFile.count);
+  auto speed = parsed ? speed_from_json(*parsed) : Result<Speed>(parsed.error());
+  if (speed) return speed;
+  Error error = with_context(speed.error(), for_people(path));
+  error.hint = kCure;
+  return error;
+}
+
+Result<void> save_speed(const fs::path& path, const Speed& speed) {
+  if (auto made = make_private_folder(path.parent_path()); !made) return made.error();
+  return write_file_atomically(path, to_json(speed).dump(1) + "\n");
+}
+
+double least_share(const Speed& speed) {
+  double least = 1;
+  for (const Measurement& measurement : speed.measurements) least = std::min(least, measurement.share);
+  return least;
+}
+
+std::optional<std::string> needs_refresh(const Speed& speed, std::string_view engine_build, WallTime now) {
+  if (speed.engine_build != engine_build) {
+    return fmt::format("it was measured with engine {}, this one is {}", speed.engine_build, engine_build);
+  }
+  if (speed.measured_at > now + std::chrono::hours(24)) return "its date is in the future";
+  const auto age = std::chrono::duration_cast<std::chrono::hours>(now - speed.measured_at);
+  if (age > kSpeedAge) return fmt::format("it is {} days old", age.count() / 24);
+  if (age >= kDisturbedAge && least_share(speed) < kDisturbedShare) {
+    return "other programs were busy while it was measured";
+  }
+  return std::nullopt;
+}
+
+bool SpeedWatch::departs(double measured, double predicted) {
+  if (!usable(measured) || !usable(predicted)) return false;
+  slower_ = measured < predicted * (1 - limits_.departure) ? slower_ + 1 : 0;
+  faster_ = measured > predicted * (1 + limits_.departure) ? faster_ + 1 : 0;
+  if (slower_ < limits_.answers && faster_ < limits_.answers) return false;
+  slower_ = faster_ = 0;
+  return true;
+}
+
+}  // namespace caravan::device
