@@ -79,6 +79,10 @@ void add_memory(Arguments& arguments, const MasterArguments& wanted, const Engin
   arguments.need({"--parallel"}, fmt::format("{}", wanted.parallel));
   if (wanted.batch > 0) arguments.need({"--batch-size"}, fmt::format("{}", wanted.batch));
   if (wanted.ubatch > 0) arguments.need({"--ubatch-size"}, fmt::format("{}", wanted.ubatch));
+  if (!wanted.kv_type.empty()) {
+    arguments.need({"--cache-type-k"}, wanted.kv_type);
+    arguments.need({"--cache-type-v"}, wanted.kv_type);
+  }
   arguments.use_if_known("--fit", "off");  // it would change the plan
   arguments.use_if_known("--cache-ram", fmt::format("{}", wanted.cache_ram));
   if (wanted.cache_ram == 0) arguments.use_if_known("--no-cache-idle-slots");
@@ -89,7 +93,8 @@ void add_memory(Arguments& arguments, const MasterArguments& wanted, const Engin
     arguments.use_if_known("--no-mmap");
   }
   if (flags.takes_value("--flash-attn")) {
-    arguments.use_if_known("--flash-attn", "auto");
+    // A quantized V cache exists only with flash attention.
+    arguments.use_if_known("--flash-attn", wanted.kv_type.empty() ? "auto" : "on");
   } else {
     arguments.use_if_known("--flash-attn");
   }
@@ -163,7 +168,7 @@ Result<void> check_layer_counts(const std::vector<int>& layer_counts, std::size_
 
 Result<std::vector<std::string>> worker_arguments(const WorkerArguments& wanted, const EngineFlags& flags) {
   Arguments arguments(flags);
-  arguments.need({"--host"}, "127.0.0.1");
+  arguments.need({"--host"}, wanted.host);
   arguments.need({"--port"}, fmt::format("{}", wanted.port));
   arguments.use_if_known("--threads", fmt::format("{}", wanted.threads));
   if (!wanted.device.empty()) arguments.use_if_known("--device", wanted.device);

@@ -47,6 +47,7 @@ enum class RpcDeviceNames {
 std::string rpc_device_name(const TcpAddress& worker, std::size_t index, RpcDeviceNames names);
 
 struct WorkerArguments {
+  std::string host = "127.0.0.1";
   std::uint16_t port = 0;
   int threads = 1;
   /// A worker offers exactly one device, which is what the one share that it gets in the plan means.
@@ -66,6 +67,7 @@ struct MasterArguments {
   HeadPlacement head = HeadPlacement::master;
   int batch = 0;   ///< tokens; 0: as the engine has it
   int ubatch = 0;  ///< tokens; 0: as the engine has it
+  std::string kv_type;  ///< of keys and values, "q8_0"; empty: as the engine has it, f16
   /// For the engine's own prompt cache, MiB. It would pull the workers' state over the network.
   int cache_ram = 0;
   /// Layer by layer placement is logged with debug messages only.

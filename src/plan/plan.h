@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "model/gguf.h"
+#include "model/memory_need.h"
 
 namespace caravan::plan {
 
@@ -28,9 +29,10 @@ struct Share {
   int rank = 0;
   int first_layer = 0;
   int layer_count = 0;
-  Bytes weights;   ///< its layers, for the master also embeddings, output head and the rest
-  Bytes kv_cache;  ///< of its layers, for the whole context
-  Bytes overhead;  ///< the engine process and its compute buffers, estimated
+  int threads = 0;  ///< of its engine program; 0: not planned
+  Bytes weights;    ///< its layers, for the master also embeddings, output head and the rest
+  Bytes kv_cache;   ///< of its layers, for the whole context
+  Bytes overhead;   ///< the engine process and its compute buffers, estimated
   Bytes budget;
   std::string reason;
 
@@ -42,14 +44,31 @@ struct LeftOut {
   std::string reason;
 };
 
+/// Where the output head is: on the master, or on the last worker, which then sends logits back.
+enum class Head { master, last_worker };
+
+/// What one replica is expected to do.
+struct Prediction {
+  double decode = 0;       ///< tokens/s, of all its sequences together
+  double prefill = 0;      ///< tokens/s, of a prompt of kReferencePrompt tokens
+  double first_token = 0;  ///< seconds from such a prompt to the first token
+  double load = 0;         ///< seconds until it is ready, weights not in the page cache
+};
+
 struct Plan {
   std::vector<Share> shares;  ///< in order of rank; never empty
   std::vector<LeftOut> left_out;
-  int context = 0;
+  int context = 0;  ///< tokens for each sequence
   int parallel = 1;
+  Head head = Head::master;
+  model::KvType kv = model::KvType::f16;
+  int micro_batch = 0;  ///< tokens; 0: as the engine has it
+  Prediction predicted;
   /// True when the master alone could carry the whole model: splitting it only shows how, it does not help.
   bool fits_on_master = false;
 };
+
+inline constexpr int kReferencePrompt = 512;
 
 /// Memory that an engine process takes besides weights and KV cache; see docs/planner.md for how it was
 /// measured.

@@ -1,0 +1,72 @@
+// What the planner is told of devices and of the links between them: measured, or guessed for devices that
+// one does not own yet. Values, no behaviour beyond look-ups.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "base/units.h"
+
+namespace caravan::plan {
+
+/// How fast one device multiplies with weights of one type. Decode reads each weight once a token and is
+/// measured in bytes of weights a second; prefill is bound by arithmetic and is measured in multiply-adds a
+/// second. "Repacked" is the layout that the CPU backend uses for the weights of its own process and that an
+/// RPC server never uses (engine-facts).
+struct KernelSpeed {
+  double decode = 0;            ///< bytes/s
+  double decode_repacked = 0;   ///< bytes/s; equal to `decode` where the CPU has no repacked form
+  double prefill = 0;           ///< multiply-adds/s
+  double prefill_repacked = 0;  ///< multiply-adds/s
+};
+
+struct DeviceProfile {
+  std::string name;
+  Bytes memory;     ///< what the engine may use in all
+  int threads = 1;  ///< that the speeds below were measured with
+  /// By ggml's name of a type, lower case: "q4_k", "f16". Types that were not measured are taken like the
+  /// nearest in bits.
+  std::map<std::string, KernelSpeed> kernels;
+  double node_seconds = 0;       ///< fixed time for one node of a graph
+  double attention = 0;          ///< multiply-adds/s of one query with keys and values
+  double attention_prefill = 0;  ///< the same of many queries
+  double elements = 0;           ///< numbers/s that the operations between the matrices write
+  double disk = 0;               ///< bytes/s; 0: not known
+  bool accepts = true;           ///< others can connect to it; a hotspot's host only connects outwards
+  bool is_measured = false;      ///< false: guessed from what kind of device it is
+};
+
+/// Between two devices, in either direction.
+struct Link {
+  double round_trip = 0;  ///< seconds, median
+  double bandwidth = 0;   ///< bytes/s, of one stream
+};
+
+struct Cluster {
+  std::vector<DeviceProfile> devices;
+  Link usual;  ///< between any two that are not listed below
+  /// By the two names in alphabetical order. Nothing there: these two cannot reach each other.
+  std::map<std::pair<std::string, std::string>, std::optional<Link>> links;
+
+  /// Nothing when `from` cannot open a connection to `to`.
+  std::optional<Link> link(const DeviceProfile& from, const DeviceProfile& to) const;
+};
+
+/// The speed of `type` on a device, taken from the type nearest in bits a weight if it was not measured. The
+/// device must have at least one.
+KernelSpeed speed_for(const DeviceProfile& device, const std::string& type);
+
+/// Bits a weight of a ggml type, lower case ("q4_k": 4.5); nothing for an unknown one. Source: the block
+/// sizes in ggml-common.h.
+std::optional<double> bits_of(const std::string& type);
+
+/// The cluster in a devices file (docs/planner.md). Code::invalid names the wrong field.
+Result<Cluster> cluster_from_json(const Json& value);
+Json to_json(const Cluster& cluster);
+
+}  // namespace caravan::plan

@@ -1,0 +1,141 @@
+#include "plan/cluster.h"
+
+#include <gmock/gmock.h>
+
+#include "plan/profile.h"
+
+namespace caravan::plan {
+namespace {
+
+using testing::HasSubstr;
+
+Result<Cluster> read(const std::string& text) {
+  const auto value = parse_json(text, 1U << 20U);
+  EXPECT_TRUE(value.ok());
+  return cluster_from_json(*value);
+}
+
+TEST(DevicesFile, KindsAndProfilesAreEnough) {
+  const auto cluster = read(R"({"devices": [{"name": "a", "kind": "flagship", "memory": "5G", "unknown": 1},
+                                            {"name": "b", "kind": "budget", "memory": 2147483648, "accepts": false}],
+                                "link": {"profile": "wifi24"},
+                                "links": [{"from": "b", "to": "a", "round_trip_ms": 9, "mbit": 80}]})");
+  ASSERT_TRUE(cluster.ok()) << cluster.error().message;
+  ASSERT_EQ(cluster->devices.size(), 2U);
+  EXPECT_EQ(cluster->devices[0].memory, mebibytes(5120));
+  EXPECT_FALSE(cluster->devices[0].is_measured);
+  EXPECT_GT(speed_for(cluster->devices[0], "q6_k").decode, speed_for(cluster->devices[1], "q6_k").decode);
+  EXPECT_DOUBLE_EQ(cluster->usual.round_trip, 0.008);
+  const auto link = cluster->link(cluster->devices[0], cluster->devices[1]);
+  ASSERT_TRUE(link);
+  EXPECT_DOUBLE_EQ(link->round_trip, 0.009);
+  EXPECT_DOUBLE_EQ(link->bandwidth, 10e6);
+}
+
+TEST(DevicesFile, WhatIsWrittenIsReadAgain) {
+  const auto one =
+      read(R"({"devices": [{"name": "a", "memory": "1G", "threads": 2, "node_seconds": 2e-6, "attention": 3e9,
+                             "kernels": {"q4_k": {"decode": 5e9, "prefill": 1e10}}},
+                            {"name": "b", "kind": "laptop", "memory": "8G"}],
+                             "links": [{"from": "a", "to": "b", "reachable": false}]})");
+  ASSERT_TRUE(one.ok()) << one.error().message;
+  const auto two = read(dump_json(to_json(*one)));
+  ASSERT_TRUE(two.ok()) << two.error().message;
+  EXPECT_EQ(to_json(*one), to_json(*two));
+  EXPECT_EQ(two->devices[0].kernels.at("q4_k").decode_repacked, 5e9)
+      << "as the plain layout, when nothing else is said";
+  EXPECT_FALSE(two->link(two->devices[0], two->devices[1]));
+}
+
+TEST(DevicesFile, TakesWhatCalibrationHasKept) {
+  device::Speed speed;
+  speed.threads = {1, 2};
+  speed.measurements = {{.quantity = Quantity::decode,
+                         .type = "q4_K",
+                         .layout = "plain",
+                         .threads = 2,
+                         .columns = 1,
+                         .rate = 5e9,
+                         .touched = {}},
+                        {.quantity = Quantity::prefill,
+                         .type = "q4_K",
+                         .layout = "plain",
+                         .threads = 2,
+                         .columns = 64,
+                         .rate = 1e10,
+                         .touched = {}}};
+  const Json file{{"devices", Json::array({{{"name", "a"}, {"memory", "1G"}, {"speed", to_json(speed)}}})}};
+  const auto cluster = read(dump_json(file));
+  ASSERT_TRUE(cluster.ok()) << cluster.error().message;
+  EXPECT_EQ(cluster->devices[0].threads, 2) << "the most that were measured";
+  EXPECT_EQ(cluster->devices[0].kernels.at("q4_k").decode, 5e9);
+  EXPECT_TRUE(cluster->devices[0].is_measured);
+}
+
+TEST(DevicesFile, WhatIsWrongIsNamed) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"([])", "JSON object"},
+      {R"({})", "devices"},
+      {R"({"version": 2, "devices": []})", "version 2"},
+      {R"({"devices": [{"name": "a", "kind": "toaster", "memory": "1G"}]})", "toaster"},
+      {R"({"devices": [{"name": "a", "kind": "budget"}]})", "memory"},
+      {R"({"devices": [{"name": "a", "kind": "budget", "memory": "lots"}]})", "memory"},
+      {R"({"devices": [{"name": "a", "memory": "1G"}]})", "kind"},
+      {R"({"devices": [{"name": "a", "memory": "1G", "kernels": {"q99": {"decode": 1, "prefill": 1}}}]})",
+       "q99"},
+      {R"({"devices": [{"name": "a", "memory": "1G", "kernels": {"q4_k": 3}}]})", "q4_k"},
+      {R"({"devices": [{"name": "a", "memory": "1G", "kernels": {"q4_k": {"decode": -1}}}]})", "decode"},
+      {R"({"devices": [{"name": "a", "kind": "budget", "memory": "1G"}, {"name": "a", "kind": "budget", "memory": "1G"}]})",
+       "two called 'a'"},
+      {R"({"devices": [{"name": "a", "kind": "budget", "memory": "1G"}], "link": {"profile": "string"}})",
+       "profile"},
+      {R"({"devices": [{"name": "a", "kind": "budget", "memory": "1G"}], "link": {"mbit": 0}})", "mbit"},
+      {R"({"devices": [{"name": "a", "kind": "budget", "memory": "1G"}], "links": [{"from": "a", "to": "z"}]})",
+       "'z'"},
+  };
+  for (const auto& [text, named] : cases) {
+    const auto cluster = read(text);
+    ASSERT_FALSE(cluster.ok()) << text;
+    EXPECT_THAT(cluster.error().message, HasSubstr(named)) << text;
+  }
+}
+
+Measurement measured(Quantity quantity, const char* type, const char* layout, int columns, double rate) {
+  return {.quantity = quantity,
+          .type = type,
+          .layout = layout,
+          .threads = 2,
+          .columns = columns,
+          .rate = rate,
+          .touched = {}};
+}
+
+TEST(Profile, IsWhatWasMeasuredAtThatThreadCount) {
+  device::Speed speed;
+  speed.measurements = {measured(Quantity::decode, "q4_K", "plain", 1, 5e9),
+                        measured(Quantity::decode, "q4_K", "CPU_REPACK", 1, 7e9),
+                        measured(Quantity::prefill, "q4_K", "plain", 64, 1e10),
+                        measured(Quantity::prefill, "q4_K", "plain", 512, 2e10),
+                        measured(Quantity::prefill, "q4_K", "CPU_REPACK", 512, 4e10),
+                        measured(Quantity::decode, "f16", "plain", 1, 8e9),
+                        measured(Quantity::prefill, "f16", "plain", 512, 3e10),
+                        measured(Quantity::decode, "q8_0", "plain", 1, 8e9),
+                        measured(Quantity::attention, "", "", 1, 1e9),
+                        measured(Quantity::attention, "", "", 512, 6e9),
+                        measured(Quantity::small_op, "", "", 1, 5e5),
+                        measured(Quantity::elements, "", "", 512, 4e8)};
+  const auto profile = profile_from("phone", mebibytes(1000), speed, 2);
+  ASSERT_TRUE(profile.ok()) << profile.error().message;
+  EXPECT_EQ(profile->kernels.at("q4_k").decode_repacked, 7e9);
+  EXPECT_EQ(profile->kernels.at("q4_k").prefill, 2e10) << "the largest batch";
+  EXPECT_EQ(profile->kernels.at("f16").prefill_repacked, 3e10) << "no other layout";
+  EXPECT_FALSE(profile->kernels.contains("q8_0")) << "half measured is not measured";
+  EXPECT_DOUBLE_EQ(profile->node_seconds, 2e-6);
+  EXPECT_EQ(profile->attention, 1e9);
+  EXPECT_EQ(profile->attention_prefill, 6e9);
+  EXPECT_EQ(profile->elements, 4e8);
+  EXPECT_EQ(profile_from("phone", {}, speed, 4).error().code, Code::not_found);
+}
+
+}  // namespace
+}  // namespace caravan::plan

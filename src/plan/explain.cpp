@@ -1,0 +1,304 @@
+#include "plan/explain.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "plan/layout.h"
+
+namespace caravan::plan {
+namespace {
+
+/// More devices than this are not weighed one by one.
+constexpr std::size_t kWeighedDevices = 16;
+
+/// Bits a weight of whole files, as llama.cpp's quantizer makes them for usual models (engine-facts).
+struct Quantization {
+  const char* name;
+  double bits;
+};
+constexpr std::array<Quantization, 6> kQuantizations{
+    {{"Q8_0", 8.5}, {"Q6_K", 6.6}, {"Q5_K_M", 5.7}, {"Q4_K_M", 4.85}, {"Q3_K_M", 3.9}, {"Q2_K", 3.2}}};
+
+std::string speed(double tokens) {
+  return tokens < 10 ? fmt::format("{:.1f}", tokens) : fmt::format("{:.0f}", tokens);
+}
+
+bool takes_part(const Proposal& proposal, const std::string& device) {
+  for (const Plan& plan : proposal.replicas) {
+    for (const Share& share : plan.shares) {
+      if (share.device == device) return true;
+    }
+  }
+  return false;
+}
+
+Bytes minus(Bytes a, Bytes b) { return Bytes{a.count > b.count ? a.count - b.count : 0}; }
+
+/// The best single replica under the same wishes with some devices required or left out.
+std::optional<Plan> variant(const LayoutPlanner& planner, const Cluster& cluster, const Wishes& wishes,
+                            const Usage& usage, const std::string& with, const std::string& without) {
+  LayoutWishes layout;
+  layout.usage = usage;
+  layout.keep_free = wishes.keep_free;
+  for (const DeviceProfile& device : cluster.devices) {
+    const auto is_in = [&](const std::vector<std::string>& list) {
+      return std::find(list.begin(), list.end(), device.name) != list.end();
+    };
+    layout.required.push_back(is_in(wishes.use) || device.name == with);
+    layout.allowed.push_back(!is_in(wishes.avoid) && device.name != without);
+  }
+  return planner.best(layout);
+}
+
+class Explainer {
+ public:
+  Explainer(Proposal& proposal, const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes)
+      : proposal_(proposal),
+        cluster_(cluster),
+        wishes_(wishes),
+        usage_(usage_of(proposal.replicas.front())),
+        work_(workload_of(model, usage_, kUsualMicroBatch)),
+        planner_(work_, cluster, usage_) {}
+
+  void say_size(const Usage& first_choice) {
+    const Plan& plan = proposal_.replicas.front();
+    if (plan.shares.size() == 1 && proposal_.replicas.size() == 1) {
+      add("{} fits on {} alone: splitting what fits makes it slower, so it is not split", work_.model,
+          plan.shares.front().device);
+    } else if (proposal_.replicas.size() > 1) {
+      add("the model fits {} times: as many replicas answer side by side", proposal_.replicas.size());
+    } else {
+      add("{} devices carry the model together", plan.shares.size());
+    }
+    if (plan.context < first_choice.context) {
+      add("context {} instead of {}: more does not fit", plan.context, first_choice.context);
+    }
+    if (plan.kv != model::KvType::f16)
+      add("the KV cache is kept as {}: as f16 it would not fit", name_of(plan.kv));
+    if (wishes_.first_token_within && proposal_.predicted.first_token > *wishes_.first_token_within) {
+      add("the first token after {:.1f} s at best, not {:.1f} s, for a prompt of {} tokens",
+          proposal_.predicted.first_token, *wishes_.first_token_within, kReferencePrompt);
+    }
+  }
+
+  void say_choices() {
+    for (Plan& plan : proposal_.replicas) {
+      for (Share& share : plan.shares) share.reason = reason_of(plan, share);
+    }
+    const Plan& plan = proposal_.replicas.front();
+    if (plan.shares.size() < 2) return;
+    const std::string& last = plan.shares.back().device;
+    if (plan.head == Head::master) {
+      add("the output head stays on {}: on {} it would send {} KB of logits back for every token",
+          plan.shares.front().device, last, static_cast<int>(work_.vocabulary * 4 / 1000));
+    } else {
+      add("the output head goes to {}: the time that saves is more than its logits cost on the way", last);
+    }
+  }
+
+  void weigh_devices() {
+    if (cluster_.devices.size() > kWeighedDevices || proposal_.replicas.size() > 1) {
+      for (const DeviceProfile& device : cluster_.devices) {
+        if (!takes_part(proposal_, device.name)) proposal_.left_out.push_back({device.name, "not needed"});
+      }
+      return;
+    }
+    const double now = proposal_.predicted.decode;
+    for (const DeviceProfile& device : cluster_.devices) {
+      if (takes_part(proposal_, device.name)) {
+        weigh_without(device, now);
+      } else {
+        proposal_.left_out.push_back({device.name, why_left_out(device, now)});
+      }
+    }
+    weigh_one_more(now);
+  }
+
+ private:
+  static Usage usage_of(const Plan& plan) {
+    Usage usage;
+    usage.context = plan.context;
+    usage.parallel = plan.parallel;
+    usage.kv = plan.kv;
+    usage.depth = std::min(usage.depth, plan.context);
+    return usage;
+  }
+
+  template <typename... Values>
+  void add(fmt::format_string<Values...> format, Values&&... values) {
+    proposal_.reasons.push_back(fmt::format(format, std::forward<Values>(values)...));
+  }
+
+  std::string reason_of(const Plan& plan, const Share& share) const {
+    const Bytes left = minus(share.budget, share.total());
+    const std::string room = fmt::format("{} of its memory left", format_bytes(left));
+    if (plan.shares.size() == 1) return fmt::format("holds everything, {}", room);
+    if (share.rank == 0) return fmt::format("master: tokens start and end here, fastest kernels; {}", room);
+    return fmt::format("worker: {} of {} layers; {}", share.layer_count, work_.layers.size(), room);
+  }
+
+  std::string why_left_out(const DeviceProfile& device, double now) const {
+    if (std::find(wishes_.avoid.begin(), wishes_.avoid.end(), device.name) != wishes_.avoid.end())
+      return "to be avoided";
+    const auto with = variant(planner_, cluster_, wishes_, usage_, device.name, "");
+    if (!with) {
+      const bool reachable =
+          std::any_of(cluster_.devices.begin(), cluster_.devices.end(), [&](const DeviceProfile& other) {
+            return other.name != device.name &&
+                   (cluster_.link(other, device) || cluster_.link(device, other));
+          });
+      if (!reachable && cluster_.devices.size() > 1) return "no other device can reach it";
+      return fmt::format("its {} have no room for a layer", format_bytes(device.memory));
+    }
+    const double then = with->predicted.decode;
+    if (then > now * 1.005)
+      return fmt::format("{} tokens/s with it, but a prompt would take longer", speed(then));
+    if (then > now * 0.995) return "would change nothing";
+    return fmt::format("would slow you from {} to {} tokens/s; it is needed only for a larger model",
+                       speed(now), speed(then));
+  }
+
+  void weigh_without(const DeviceProfile& device, double now) {
+    if (cluster_.devices.size() < 2) return;
+    const auto without = variant(planner_, cluster_, wishes_, usage_, "", device.name);
+    proposal_.alternatives.push_back(
+        {device.name, without ? fmt::format("without {}: {} instead of {} tokens/s", device.name,
+                                            speed(without->predicted.decode), speed(now))
+                              : fmt::format("without {} it does not fit", device.name)});
+  }
+
+  /// Another like the device that carries most.
+  void weigh_one_more(double now) {
+    Cluster larger = cluster_;
+    const auto& shares = proposal_.replicas.front().shares;
+    const auto most = std::max_element(shares.begin(), shares.end(), [](const Share& a, const Share& b) {
+      return a.layer_count < b.layer_count;
+    });
+    for (const DeviceProfile& device : cluster_.devices) {
+      if (device.name != most->device) continue;
+      DeviceProfile another = device;
+      another.name = "another " + device.name;
+      larger.devices.push_back(std::move(another));
+      break;
+    }
+    const LayoutPlanner planner(work_, larger, usage_);
+    const auto with = variant(planner, larger, wishes_, usage_, "", "");
+    const std::string name = larger.devices.back().name;
+    if (!with) return;
+    const bool better = with->predicted.decode > now * 1.005;
+    proposal_.alternatives.push_back(
+        {name, better ? fmt::format("with {}: {} instead of {} tokens/s", name, speed(with->predicted.decode),
+                                    speed(now))
+                      : fmt::format("{} would not make one conversation faster", name)});
+  }
+
+  Proposal& proposal_;
+  const Cluster& cluster_;
+  const Wishes& wishes_;
+  Usage usage_;
+  Workload work_;
+  LayoutPlanner planner_;
+};
+
+LayoutWishes everything_but(const Cluster& cluster, const Wishes& wishes, const Usage& usage) {
+  LayoutWishes layout;
+  layout.usage = usage;
+  layout.keep_free = wishes.keep_free;
+  for (const DeviceProfile& device : cluster.devices) {
+    layout.allowed.push_back(std::find(wishes.avoid.begin(), wishes.avoid.end(), device.name) ==
+                             wishes.avoid.end());
+  }
+  return layout;
+}
+
+/// Weights shrunk to another quantization; what it computes does not matter here.
+Workload shrunk(Workload work, double factor) {
+  const auto shrink = [&](Bytes& bytes) {
+    bytes.count = static_cast<std::uint64_t>(static_cast<double>(bytes.count) * factor);
+  };
+  for (Part& layer : work.layers) shrink(layer.weights);
+  shrink(work.head.weights);
+  shrink(work.on_master);
+  shrink(work.head_on_master);
+  return work;
+}
+
+bool fits(const Workload& work, const Cluster& cluster, const Wishes& wishes, const Usage& usage) {
+  return LayoutPlanner(work, cluster, usage).most_layers(everything_but(cluster, wishes, usage)) ==
+         static_cast<int>(work.layers.size());
+}
+
+/// The largest quantization of the same model that would fit, smaller than the one at hand; empty when none
+/// does.
+std::string smaller_quantization(const Workload& work, double bits, const Cluster& cluster,
+                                 const Wishes& wishes, const Usage& usage) {
+  for (const Quantization& quantization : kQuantizations) {
+    if (quantization.bits >= bits * 0.98) continue;
+    if (fits(shrunk(work, quantization.bits / bits), cluster, wishes, usage)) return quantization.name;
+  }
+  return "";
+}
+
+int longest_context(const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes,
+                    Usage usage) {
+  const auto fits_at = [&](int context) {
+    Usage shorter = usage;
+    shorter.context = context;
+    shorter.depth = std::min(shorter.depth, context);
+    return fits(workload_of(model, shorter, kUsualMicroBatch), cluster, wishes, shorter);
+  };
+  for (int context = usage.context / 2; context >= 256; context /= 2) {
+    if (fits_at(context)) return context;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void explain(Proposal& proposal, const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes,
+             const Usage& first_choice) {
+  Explainer explainer(proposal, model, cluster, wishes);
+  explainer.say_size(first_choice);
+  explainer.say_choices();
+  explainer.weigh_devices();
+}
+
+Error nothing_fits(const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes,
+                   const std::vector<Usage>& tries) {
+  Usage usage = tries.back();  // the least demanding
+  usage.parallel = wishes.parallel.value_or(1);
+  const Workload work = workload_of(model, usage, kUsualMicroBatch);
+  const LayoutPlanner planner(work, cluster, usage);
+  const auto layout = everything_but(cluster, wishes, usage);
+  const auto n_layers = work.layers.size();
+  const auto placed = static_cast<std::size_t>(planner.most_layers(layout));
+  if (placed == n_layers) {  // it would fit, but not with the devices that were required
+    return Error{Code::exhausted,
+                 fmt::format("{} does not fit with each of: {}", model.name, join(wishes.use, ", ")),
+                 "let the planner choose: leave --use away"};
+  }
+  Bytes missing;
+  for (std::size_t l = placed; l < n_layers; ++l) missing += work.layers[l].weights + work.layers[l].kv;
+  Bytes offered;
+  for (const DeviceProfile& device : cluster.devices) offered += device.memory;
+  const std::string cause = fmt::format(
+      "{} does not fit: {} of {} layers find room at a context of {}, {} are missing ({} device{} offer {})",
+      model.name, placed, n_layers, usage.context, format_bytes(missing), cluster.devices.size(),
+      cluster.devices.size() == 1 ? "" : "s", format_bytes(offered));
+  std::vector<std::string> cures;
+  if (const int context = longest_context(model, cluster, wishes, usage); context > 0) {
+    cures.push_back(fmt::format("a context of {} would fit", context));
+  }
+  const double bits = model.bits_per_weight();
+  if (const auto smaller = smaller_quantization(work, bits, cluster, wishes, usage); !smaller.empty()) {
+    cures.push_back(fmt::format("the same model as {} would fit", smaller));
+  }
+  cures.push_back(fmt::format("a device with {} more would do", format_bytes(missing + mebibytes(64))));
+  return Error{Code::exhausted, cause, join(cures, "; or ")};
+}
+
+}  // namespace caravan::plan

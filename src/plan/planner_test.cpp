@@ -1,0 +1,265 @@
+#include "plan/planner.h"
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include <gmock/gmock.h>
+
+#include "plan/layout.h"
+#include "plan/planner_testing.h"
+
+namespace caravan::plan {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing_support::cluster;
+using testing_support::device;
+using testing_support::transformer;
+
+std::vector<std::string> names_of(const Plan& plan) {
+  std::vector<std::string> names;
+  for (const Share& share : plan.shares) names.push_back(share.device);
+  return names;
+}
+
+const LeftOut* left_out(const Proposal& proposal, const std::string& name) {
+  const auto found = std::find_if(proposal.left_out.begin(), proposal.left_out.end(),
+                                  [&](const LeftOut& entry) { return entry.device == name; });
+  return found == proposal.left_out.end() ? nullptr : &*found;
+}
+
+TEST(Planner, WhatFitsOnOneDeviceIsNotSplit) {
+  const auto model = transformer(24, mebibytes(10), mebibytes(80));
+  const auto proposal = propose(model,
+                                cluster({device("a", mebibytes(4000), 5), device("b", mebibytes(4000), 9),
+                                         device("c", mebibytes(4000), 7)}),
+                                {});
+  ASSERT_TRUE(proposal.ok()) << proposal.error().message;
+  ASSERT_EQ(proposal->replicas.size(), 1U);
+  EXPECT_EQ(names_of(proposal->replicas.front()), std::vector<std::string>{"b"})
+      << "the fastest of those that hold it";
+  EXPECT_THAT(proposal->reasons, Contains(HasSubstr("fits on b alone")));
+  ASSERT_NE(left_out(*proposal, "a"), nullptr);
+  EXPECT_THAT(left_out(*proposal, "a")->reason, HasSubstr("would slow you from"));
+}
+
+TEST(Planner, ALargeModelIsSplitWhereItIsFastest) {
+  const auto model = transformer(32, mebibytes(60), mebibytes(100));
+  const auto proposal =
+      propose(model,
+              cluster({device("slow", mebibytes(1600), 2), device("fast", mebibytes(1600), 10),
+                       device("middle", mebibytes(1600), 6)}),
+              {.context = 1024});
+  ASSERT_TRUE(proposal.ok()) << proposal.error().message;
+  const Plan& plan = proposal->replicas.front();
+  EXPECT_EQ(names_of(plan), (std::vector<std::string>{"fast", "middle"}))
+      << "two hold it: the third would only slow it";
+  EXPECT_EQ(plan.shares[0].layer_count + plan.shares[1].layer_count, 32);
+  EXPECT_GT(plan.shares[0].layer_count, plan.shares[1].layer_count) << "the fast one carries what it can";
+  for (const Share& share : plan.shares) EXPECT_LE(share.total(), share.budget) << share.device;
+  EXPECT_THAT(proposal->alternatives,
+              Contains(testing::Field(&Alternative::what, HasSubstr("without fast"))));
+}
+
+TEST(Planner, MemoryIsTheLimitAndEveryDeviceKeepsToIt) {
+  std::mt19937 random(7);
+  const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
+  int planned = 0;
+  for (int round = 0; round < 300; ++round) {
+    const auto model =
+        transformer(pick(4, 40), mebibytes(static_cast<std::uint64_t>(pick(5, 80))), mebibytes(100));
+    std::vector<DeviceProfile> devices;
+    for (int i = pick(1, 5); i > 0; --i) {
+      devices.push_back(device("d" + std::to_string(i),
+                               mebibytes(static_cast<std::uint64_t>(pick(100, 3000))), pick(1, 10)));
+    }
+    const auto proposal = propose(model, cluster(devices), {.context = 512 * pick(1, 8)});
+    if (!proposal) {
+      EXPECT_EQ(proposal.error().code, Code::exhausted);
+      EXPECT_THAT(proposal.error().message, HasSubstr("missing"));
+      continue;
+    }
+    ++planned;
+    const Plan& plan = proposal->replicas.front();
+    int layers = 0;
+    for (const Share& share : plan.shares) {
+      EXPECT_EQ(share.first_layer, layers);
+      EXPECT_LE(share.total(), share.budget);
+      EXPECT_GE(share.layer_count, share.rank > 0 ? 1 : 0);
+      layers += share.layer_count;
+    }
+    EXPECT_EQ(layers, static_cast<int>(model.n_layers()));
+    EXPECT_GT(plan.predicted.decode, 0);
+  }
+  EXPECT_GT(planned, 100);
+}
+
+TEST(Planner, NoOtherLayoutIsPredictedToBeFaster) {
+  std::mt19937 random(11);
+  const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
+  for (int round = 0; round < 200; ++round) {
+    const int layers = pick(3, 8);
+    const auto model =
+        transformer(layers, mebibytes(static_cast<std::uint64_t>(pick(20, 60))), mebibytes(60));
+    std::vector<DeviceProfile> devices;
+    for (const char* name : {"a", "b", "c"}) devices.push_back(device(name, mebibytes(5000), pick(1, 10)));
+    const Cluster all = cluster(devices, pick(0, 10) * 1e-3);
+    const Usage usage{.context = 512};
+    const Workload work = workload_of(model, usage, kUsualMicroBatch);
+    const LayoutPlanner planner(work, all, usage);
+    LayoutWishes wishes{.usage = usage};
+    wishes.required = {pick(0, 1) == 1, pick(0, 1) == 1, pick(0, 1) == 1};
+    wishes.prompt_weight = 0;
+    const auto best = planner.best(wishes);
+    ASSERT_TRUE(best);
+    std::vector<std::size_t> order{0, 1, 2};
+    do {
+      for (int first = 0; first <= layers; ++first) {
+        for (int second = 1; first + second <= layers; ++second) {
+          const int third = layers - first - second;
+          if (third == 0 && wishes.required[order[2]]) continue;
+          std::vector<std::size_t> used = order;
+          std::vector<int> counts{first, second, third};
+          if (third == 0) {
+            used.pop_back();
+            counts.pop_back();
+          }
+          for (const Head head : {Head::master, Head::last_worker}) {
+            EXPECT_LE(planner.predict(used, counts, head).decode, best->predicted.decode * (1 + 1e-9))
+                << round;
+          }
+        }
+      }
+    } while (std::next_permutation(order.begin(), order.end()));
+  }
+}
+
+TEST(Planner, AKvCacheThatDoesNotFitIsQuantizedThenTheContextShrinks) {
+  const auto model = transformer(24, mebibytes(10), mebibytes(80), 4096);  // 4 KiB a token and layer
+  const auto plan_with = [&](std::uint64_t megabytes, std::optional<int> context) {
+    return propose(model, cluster({device("a", mebibytes(megabytes), 5)}), {.context = context});
+  };
+  const auto roomy = plan_with(2000, 4096);
+  ASSERT_TRUE(roomy.ok()) << roomy.error().message;
+  EXPECT_EQ(roomy->replicas[0].kv, model::KvType::f16);
+  const Bytes all = roomy->replicas[0].shares[0].total();
+  const Bytes kv = roomy->replicas[0].shares[0].kv_cache;
+  const auto tight = plan_with((all.count - kv.count / 3) >> 20U, 4096);
+  ASSERT_TRUE(tight.ok()) << tight.error().message;
+  EXPECT_EQ(tight->replicas[0].kv, model::KvType::q8_0);
+  EXPECT_THAT(tight->reasons, Contains(HasSubstr("q8_0")));
+  const auto tighter = plan_with((all.count - kv.count * 2 / 3) >> 20U, std::nullopt);
+  ASSERT_TRUE(tighter.ok()) << tighter.error().message;
+  EXPECT_LT(tighter->replicas[0].context, 4096);
+  EXPECT_THAT(tighter->reasons, Contains(HasSubstr("instead of 4096")));
+  const auto too_tight = plan_with((all.count - kv.count * 2 / 3) >> 20U, 4096);
+  ASSERT_FALSE(too_tight.ok());
+  EXPECT_THAT(too_tight.error().hint, HasSubstr("a context of 2048 would fit"));
+}
+
+TEST(Planner, WhatDoesNotFitSaysWhatWould) {
+  const auto model = transformer(32, mebibytes(100), mebibytes(100));
+  const auto proposal = propose(
+      model, cluster({device("a", mebibytes(1000), 5), device("b", mebibytes(1700), 5)}), {.context = 512});
+  ASSERT_FALSE(proposal.ok());
+  EXPECT_EQ(proposal.error().code, Code::exhausted);
+  EXPECT_THAT(proposal.error().message, HasSubstr("of 32 layers find room"));
+  EXPECT_THAT(proposal.error().hint, HasSubstr("Q2_K would fit"));
+  EXPECT_THAT(proposal.error().hint, HasSubstr("more would do"));
+}
+
+TEST(Planner, ThroughputRunsAReplicaOnEachDeviceThatHoldsTheModel) {
+  const auto model = transformer(24, mebibytes(10), mebibytes(80));
+  const auto three = cluster(
+      {device("a", mebibytes(4000), 5), device("b", mebibytes(4000), 5), device("c", mebibytes(4000), 5)});
+  const auto proposal = propose(model, three, {.objective = Objective::throughput, .context = 1024});
+  ASSERT_TRUE(proposal.ok()) << proposal.error().message;
+  EXPECT_EQ(proposal->replicas.size(), 3U);
+  const auto single =
+      propose(model, cluster({three.devices[0]}), {.objective = Objective::throughput, .context = 1024});
+  ASSERT_TRUE(single.ok());
+  EXPECT_GT(proposal->predicted.decode, 1.5 * single->predicted.decode);
+}
+
+TEST(Planner, FitTakesTheLongestContext) {
+  const auto model = transformer(24, mebibytes(10), mebibytes(80), 4096);
+  const auto proposal =
+      propose(model, cluster({device("a", mebibytes(900), 5), device("b", mebibytes(900), 5)}),
+              {.objective = Objective::fit});
+  ASSERT_TRUE(proposal.ok()) << proposal.error().message;
+  EXPECT_EQ(proposal->replicas[0].context, 8192) << "what it was trained with";
+}
+
+TEST(Planner, WishesAreKept) {
+  const auto model = transformer(24, mebibytes(10), mebibytes(80));
+  const auto two = cluster({device("a", mebibytes(4000), 5), device("b", mebibytes(4000), 9)});
+  const auto used = propose(model, two, {.use = {"a", "b"}});
+  ASSERT_TRUE(used.ok());
+  EXPECT_EQ(used->replicas[0].shares.size(), 2U);
+  const auto avoided = propose(model, two, {.avoid = {"b"}});
+  ASSERT_TRUE(avoided.ok());
+  EXPECT_EQ(names_of(avoided->replicas[0]), std::vector<std::string>{"a"});
+  EXPECT_EQ(left_out(*avoided, "b")->reason, "to be avoided");
+  const auto unknown = propose(model, two, {.use = {"bb"}});
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().code, Code::invalid);
+  EXPECT_FALSE(propose(model, two, {.use = {"a"}, .avoid = {"a"}}).ok());
+  const auto kept_free = propose(model, two, {.avoid = {"b"}, .keep_free = mebibytes(3900)});
+  EXPECT_FALSE(kept_free.ok());
+}
+
+TEST(Planner, AFirstTokenInTimeMayCostSpeed) {
+  // "reader" computes prompts fast, "writer" reads weights fast.
+  auto reader = device("reader", mebibytes(4000), 5);
+  reader.kernels["q4_0"].prefill_repacked *= 20;
+  const auto writer = device("writer", mebibytes(4000), 6);
+  const auto model = transformer(24, mebibytes(10), mebibytes(80));
+  const auto free = propose(model, cluster({reader, writer}), {});
+  ASSERT_TRUE(free.ok());
+  const double asked = free->predicted.first_token / 3;
+  const auto in_time = propose(model, cluster({reader, writer}), {.first_token_within = asked});
+  ASSERT_TRUE(in_time.ok());
+  EXPECT_LE(in_time->predicted.first_token, asked);
+}
+
+TEST(Planner, TwoThatOnlyConnectOutwardsCannotWorkTogether) {
+  auto a = device("a", mebibytes(1000), 5);
+  auto b = device("b", mebibytes(1000), 5);
+  const auto model = transformer(24, mebibytes(40), mebibytes(80));
+  ASSERT_TRUE(propose(model, cluster({a, b}), {.context = 512}).ok());
+  a.accepts = false;
+  EXPECT_TRUE(propose(model, cluster({a, b}), {.context = 512}).ok()) << "one way is enough";
+  b.accepts = false;
+  EXPECT_FALSE(propose(model, cluster({a, b}), {.context = 512}).ok());
+}
+
+TEST(Planner, AThousandDevicesAndManyLayers) {
+  std::vector<DeviceProfile> devices;
+  for (int i = 0; i < 1000; ++i) {
+    devices.push_back(device("device-" + std::to_string(i),
+                             mebibytes(static_cast<std::uint64_t>(300 + (i * 37) % 500)), 1 + i % 7));
+  }
+  const auto model = transformer(128, mebibytes(100), mebibytes(100));
+  const auto proposal = propose(model, cluster(devices), {.context = 512});
+  ASSERT_TRUE(proposal.ok()) << proposal.error().message;
+  int layers = 0;
+  for (const Share& share : proposal->replicas[0].shares) layers += share.layer_count;
+  EXPECT_EQ(layers, 128);
+}
+
+TEST(Planner, TheSameInputGivesTheSamePlan) {
+  const auto model = transformer(32, mebibytes(60), mebibytes(100));
+  const auto some = cluster(
+      {device("x", mebibytes(900), 4), device("y", mebibytes(900), 4), device("z", mebibytes(900), 4)});
+  const auto one = propose(model, some, {.context = 1024});
+  const auto two = propose(model, some, {.context = 1024});
+  ASSERT_TRUE(one.ok() && two.ok());
+  EXPECT_EQ(names_of(one->replicas[0]), names_of(two->replicas[0]));
+  EXPECT_EQ(one->reasons, two->reasons);
+  EXPECT_EQ(names_of(one->replicas[0]).front(), "x") << "of equals the first";
+}
+
+}  // namespace
+}  // namespace caravan::plan

@@ -1,0 +1,71 @@
+#include "plan/profile.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include <fmt/format.h>
+
+namespace caravan::plan {
+namespace {
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
+  return text;
+}
+
+/// Keeps the rate of the largest batch that was measured: what a micro-batch of a prompt comes close to.
+struct BestColumns {
+  int columns = 0;
+  void take(const Measurement& measurement, double& into) {
+    if (measurement.columns < columns) return;
+    columns = measurement.columns;
+    into = measurement.rate;
+  }
+};
+
+}  // namespace
+
+Result<DeviceProfile> profile_from(std::string name, Bytes memory, const device::Speed& speed, int threads) {
+  DeviceProfile profile;
+  profile.name = std::move(name);
+  profile.memory = memory;
+  profile.threads = threads;
+  profile.is_measured = true;
+  std::map<std::pair<std::string, bool>, BestColumns> prefill;
+  BestColumns attention;
+  BestColumns elements;
+  for (const Measurement& measurement : speed.measurements) {
+    if (measurement.threads != threads) continue;
+    const bool plain = measurement.plain();
+    const std::string type = lower(measurement.type);
+    if (measurement.quantity == Quantity::decode && measurement.columns == 1) {
+      KernelSpeed& kernel = profile.kernels[type];
+      (plain ? kernel.decode : kernel.decode_repacked) = measurement.rate;
+    } else if (measurement.quantity == Quantity::prefill) {
+      KernelSpeed& kernel = profile.kernels[type];
+      prefill[{type, plain}].take(measurement, plain ? kernel.prefill : kernel.prefill_repacked);
+    } else if (measurement.quantity == Quantity::attention && measurement.columns == 1) {
+      profile.attention = measurement.rate;
+    } else if (measurement.quantity == Quantity::attention) {
+      attention.take(measurement, profile.attention_prefill);
+    } else if (measurement.quantity == Quantity::small_op) {
+      profile.node_seconds = 1 / measurement.rate;
+    } else if (measurement.quantity == Quantity::elements) {
+      elements.take(measurement, profile.elements);
+    }
+  }
+  for (auto& [type, kernel] : profile.kernels) {
+    if (kernel.decode_repacked <= 0) kernel.decode_repacked = kernel.decode;
+    if (kernel.prefill_repacked <= 0) kernel.prefill_repacked = kernel.prefill;
+  }
+  std::erase_if(profile.kernels,
+                [](const auto& entry) { return entry.second.decode <= 0 || entry.second.prefill <= 0; });
+  if (profile.kernels.empty()) {
+    return Error{Code::not_found, fmt::format("no speed was measured with {} threads", threads),
+                 fmt::format("`caravan calibrate --threads {}` measures it", threads)};
+  }
+  return profile;
+}
+
+}  // namespace caravan::plan
