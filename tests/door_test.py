@@ -10,7 +10,7 @@ import textwrap
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PARTS = "say where progress packages apt engine_source engine build lint test fuzz lab"
+PARTS = "say where progress packages apt engine_source engine build lint test fuzz lab bench"
 
 FAKE_CMAKE = """
     cmake_minimum_required(VERSION 3.14)

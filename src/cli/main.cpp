@@ -17,6 +17,7 @@
 #include "cli/kernel_bench.h"
 #include "cli/models.h"
 #include "cli/node.h"
+#include "cli/plan.h"
 #include "cli/print.h"
 
 namespace caravan::cli {
@@ -28,6 +29,7 @@ constexpr const char* kDescription =
 constexpr const char* kFooter = R"(Examples:
   caravan demo                      three devices on this machine answer a question
   caravan models list               models that Caravan knows, and which are here
+  caravan plan llama-3.2-1b         who would carry what of it, how fast, and why
   caravan device                    what this device can give, and what it hides
   caravan engine                    which llama.cpp is used, and what it can do
   caravan COMMAND --help            more about one command
@@ -79,6 +81,7 @@ int run(int argc, char** argv) {
   add_device(root, choose);
   add_engine(root, choose);
   add_node(root, choose);
+  add_plan(root, choose);
   add_calibrate(root, choose);
   add_kernel_bench(root, choose);
   if (argc < 2) {

@@ -8,11 +8,11 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/interrupt.h"
+#include "cli/located_facts.h"
 #include "cli/models_info.h"
 #include "cli/models_table.h"
 #include "cli/print.h"
 #include "model/pull.h"
-#include "model/remote.h"
 
 namespace caravan::cli {
 namespace {
@@ -154,26 +154,6 @@ int path(const Arguments& arguments) {
     fmt::print("{}\n", model->path.string());
   }
   return 0;
-}
-
-struct LocatedFacts {
-  model::ModelFacts facts;
-  std::string where;
-};
-
-/// Of the file that is here, else of the one that the catalogue names.
-Result<LocatedFacts> facts_of(const std::string& name) {
-  const auto catalogue = model::load_catalogue();
-  if (!catalogue) return catalogue.error();
-  const auto stored = find_model(name, *catalogue, model::default_model_roots());
-  const model::CatalogueEntry* entry = catalogue->find(name);
-  if (!stored && (entry == nullptr || stored.error().code != Code::not_found)) return stored.error();
-  const InterruptFlag interrupt;
-  auto facts = stored ? model::read_model_facts(stored->path)
-                      : read_remote_facts(*entry, {}, {{}, [] { return InterruptFlag::is_set(); }});
-  if (!facts) return facts.error();
-  return LocatedFacts{std::move(*facts),
-                      stored ? stored->path.string() : fmt::format("{}, not downloaded", entry->name)};
 }
 
 int info(const Arguments& arguments) {

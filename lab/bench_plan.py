@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+"""./run bench plan: the planner against the guide's command and llama.cpp's default, in one run in the lab.
+
+For each cluster and model shape: devices are calibrated inside their limits, the planner makes a plan from that, and each
+method's own command lines are started in the lab. Decode and prompt speed are llama-server's own timings, load is the time
+until /health says ok. Raw figures go to lab/results/.
+"""
+import argparse
+import datetime
+import json
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+from lab import Lab, LabError, check_machine  # noqa: E402
+
+# Name, network, cores and memory of each device; the first one has the model. Memory of None: enough for all.
+CLUSTERS = {
+    "three equal phones, Wi-Fi 5": ("wifi5", [1, 1, 1], None),
+    "three equal phones, Wi-Fi 5, memory forces a split": ("wifi5", [1, 1, 1], 0.55),
+    "flagship and two budget phones, Wi-Fi 5, forced": ("wifi5", [1, 0.4, 0.4], 0.55),
+    "four mixed, Wi-Fi 5, forced": ("wifi5", [1, 0.7, 0.5, 0.3], 0.45),
+    "three equal phones, bad Wi-Fi, forced": ("bad-wifi", [1, 1, 1], 0.55),
+    "three equal phones, USB Ethernet, forced": ("usb-ethernet", [1, 1, 1], 0.55),
+}
+SHAPES = {"0.5B": "qwen2.5-0.5b", "1B": "llama-3.2-1b", "3B": "llama-3.2-3b"}
+PROMPT_TOKENS = 200
+GENERATED = 32
+ANSWERS = 3
+LOAD_LIMIT = 400  # seconds
+CONTEXT = 1024
+CALL = """
+import sys, urllib.request
+url, body, timeout = sys.argv[1:]
+request = urllib.request.Request(url, body.encode() or None, {"Content-Type": "application/json"})
+try:
+    print(urllib.request.urlopen(request, timeout=float(timeout)).read().decode())
+except OSError:
+    pass
+"""
+
+
+def sh(argv, **options):
+    return subprocess.run(argv, check=True, capture_output=True, text=True, **options).stdout
+
+
+def engine_folder(caravan):
+    return pathlib.Path(json.loads(sh([caravan, "engine", "--json"]))["folder"])
+
+
+def make_model(shape, folder, vocabularies):
+    path = folder / f"{shape}.gguf"
+    if not path.exists():
+        print(f"model    making {path.name}", flush=True)
+        sh([str(ROOT / "build" / "release" / "lab" / "lab_random_model"), "--shape", shape, "--quant", "q4_k_m",
+            "--vocab", str(vocabularies), "--out", str(path)])
+    return path
+
+
+class Bench:
+    def __init__(self, caravan, engine, folder):
+        self.caravan, self.engine, self.folder = caravan, engine, folder
+
+    def calibrate(self, lab, device):
+        """What one device can do inside its limits."""
+        home = self.folder / f"home-{device}"
+        home.mkdir(exist_ok=True)
+        lab.run(device, ["env", f"CARAVAN_HOME={home}", self.caravan, "calibrate", "--quick", "--threads", "1"], timeout=120)
+        return json.loads((home / "speed.json").read_text())
+
+    @staticmethod
+    def link(lab):
+        """Median round trip in ms and Mbit/s of a TCP stream, device 1 to 2."""
+        pings = lab.run(1, ["ping", "-c", "40", "-i", "0.05", "-q", lab.address(2)], timeout=60).stdout
+        round_trip = float(re.search(r"= [\d.]+/([\d.]+)/", pings).group(1))
+        server = lab.popen(2, ["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
+        time.sleep(0.5)
+        report = lab.run(1, ["iperf3", "-c", lab.address(2), "-t", "3", "-J"], timeout=60).stdout
+        server.wait(10)
+        return round_trip, json.loads(report)["end"]["sum_received"]["bits_per_second"] / 1e6
+
+    def planned(self, model, devices, link, use=()):
+        names = [device["name"] for device in devices]
+        path = self.folder / "devices.json"
+        # The first device has the file and the API.
+        path.write_text(json.dumps({"devices": devices, "link": {"round_trip_ms": link[0], "mbit": link[1]}}))
+        argv = [self.caravan, "plan", str(model), "--devices", str(path), "--json", "--context", str(CONTEXT)]
+        done = subprocess.run(argv + (["--use", ",".join(use)] if use else []), capture_output=True, text=True, check=False)
+        plan = json.loads(done.stdout)
+        if done.returncode != 0:
+            raise RuntimeError(plan["error"]["message"])
+        replica = plan["replicas"][0]
+        workers = [share["device"] for share in replica["shares"][1:]]
+        return plan, {"master": names.index(replica["shares"][0]["device"]) + 1,
+                      "workers": [names.index(name) + 1 for name in workers],
+                      "arguments": next(c["arguments"] for c in plan["commands"] if c["arguments"][0] == "llama-server")}
+
+    def by_hand(self, model, devices, with_split):
+        """The guide's command: RPC workers, RAM-proportional split with a value for the master too; or without the split."""
+        arguments = ["llama-server", "-m", str(model), "--rpc", "", "-c", str(CONTEXT), "-t", "1", "--load-mode", "none", "--host", "127.0.0.1",
+                     "--port", "8080"]
+        if with_split:
+            memory = [device["memory"] for device in devices]
+            arguments += ["--tensor-split", ",".join(f"{m / sum(memory):.2f}" for m in memory)]
+        return {"master": 1, "workers": list(range(2, len(devices) + 1)), "arguments": arguments}
+
+    def measure(self, lab, layout):
+        """Starts one method's processes in the lab, asks, stops them."""
+        started = []
+        try:
+            places = []
+            for rank, device in enumerate(layout["workers"], start=1):
+                port = str(50051 + rank)
+                places.append(f"{lab.address(device)}:{port}")
+                started.append(lab.popen(device, [str(self.engine / "ggml-rpc-server"), "--host", lab.address(device), "--port", port,
+                                                  "--threads", "1", "--device", "CPU"],
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            time.sleep(1)
+            arguments = list(layout["arguments"])
+            if "--rpc" in arguments:
+                arguments[arguments.index("--rpc") + 1] = ",".join(places)
+            for flag, value in (("--host", lab.address(layout["master"])), ("--port", "8080")):
+                arguments[arguments.index(flag) + 1] = value
+            arguments[0] = str(self.engine / "llama-server")
+            with open(self.folder / "server.log", "wb") as log:
+                began = time.monotonic()
+                server = lab.popen(layout["master"], arguments, stdout=log, stderr=subprocess.STDOUT)
+                started.append(server)
+            api = f"http://{lab.address(layout['master'])}:8080"
+            load = self.until_ready(lab, layout["master"], api, server, began)
+            if load is None:
+                return {"failed": (self.folder / "server.log").read_text(errors="replace")[-300:]}
+            answers = [self.ask(lab, layout["master"], api, n) for n in range(ANSWERS)]
+            return {"load": load, "decode": statistics.median(a["predicted_per_second"] for a in answers),
+                    "prefill": statistics.median(a["prompt_per_second"] for a in answers), "answers": answers}
+        finally:
+            for process in reversed(started):
+                process.terminate()
+            for process in started:
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+    @staticmethod
+    def call(lab, device, url, body=None, timeout=300):
+        """An HTTP call from inside a device; its body, or nothing."""
+        return lab.run(device, [sys.executable, "-c", CALL, url, json.dumps(body) if body else "", str(timeout)], timeout=timeout + 10).stdout
+
+    def until_ready(self, lab, device, api, server, began):
+        while time.monotonic() - began < LOAD_LIMIT and server.poll() is None:
+            if '"ok"' in self.call(lab, device, f"{api}/health", timeout=5):
+                return time.monotonic() - began
+            time.sleep(0.25)
+        return None
+
+    def ask(self, lab, device, api, number):
+        prompt = [(7 * i + 13 * number) % 1000 + 300 for i in range(PROMPT_TOKENS)]
+        body = {"prompt": prompt, "n_predict": GENERATED, "ignore_eos": True, "cache_prompt": False, "temperature": 0}
+        return json.loads(self.call(lab, device, f"{api}/completion", body))["timings"]
+
+
+def one_case(bench, name, shape, model):
+    profile, cores, part = CLUSTERS[name]
+    weights = model.stat().st_size
+    budget = int(weights * part + 200e6) if part else int(weights * 1.5 + 400e6)
+    with Lab(profile=profile, devices=len(cores), cores=cores) as lab:
+        speeds = {share: bench.calibrate(lab, cores.index(share) + 1) for share in sorted(set(cores))}
+        link = bench.link(lab)
+        devices = [{"name": f"phone-{i + 1}", "memory": budget, "threads": 1, "speed": speeds[share]} for i, share in enumerate(cores)]
+        plan, layout = bench.planned(model, devices, link)
+        result = {"cluster": name, "shape": shape, "profile": profile, "cores": cores, "budget": budget, "round_trip_ms": link[0],
+                  "mbit": link[1], "plan": plan["replicas"][0], "predicted": plan["predicted"], "measured": {}}
+        for method, chosen in (("guide", bench.by_hand(model, devices, True)), ("default", bench.by_hand(model, devices, False)),
+                               ("caravan", layout)):
+            result["measured"][method] = bench.measure(lab, chosen)
+            print(f"  {method:<8} {summary(result['measured'][method])}", flush=True)
+        print(f"  predicted decode {plan['predicted']['tokens_per_second']:.1f}, prompt "
+              f"{plan['predicted']['prompt_tokens_per_second']:.0f}, load {plan['predicted']['load_seconds']:.1f} s", flush=True)
+        return result
+
+
+def summary(measured):
+    if "failed" in measured:
+        return "did not start"
+    return f"decode {measured['decode']:.1f} tok/s, prompt {measured['prefill']:.0f} tok/s, load {measured['load']:.1f} s"
+
+
+def table(results):
+    lines = ["| cluster | model | guide | default | Caravan | Caravan / guide | predicted | prompt: guide / Caravan | load: guide / Caravan |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    for r in results:
+        m = r["measured"]
+        if any("failed" in m[method] for method in m):
+            lines.append(f"| {r['cluster']} | {r['shape']} | " + " | ".join(summary(m[k]) for k in ("guide", "default", "caravan")) + " | | | | |")
+            continue
+        lines.append(f"| {r['cluster']} | {r['shape']} | {m['guide']['decode']:.1f} | {m['default']['decode']:.1f} | {m['caravan']['decode']:.1f} | "
+                     f"{m['caravan']['decode'] / m['guide']['decode']:.2f} | {r['predicted']['tokens_per_second']:.1f} "
+                     f"({100 * (r['predicted']['tokens_per_second'] / m['caravan']['decode'] - 1):+.0f} %) | "
+                     f"{m['guide']['prefill']:.0f} / {m['caravan']['prefill']:.0f} | {m['guide']['load']:.0f} / {m['caravan']['load']:.0f} s |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./run bench plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", default="0.5B", help="of 0.5B, 1B, 3B, with commas (0.5B)")
+    parser.add_argument("--clusters", default="", help="only those whose name contains this")
+    parser.add_argument("--folder", default="/tmp/caravan-bench", help="where models and logs go")
+    parser.add_argument("--vocabularies", required=True, help="llama.cpp's models/ folder")
+    arguments = parser.parse_args()
+    try:
+        check_machine()
+    except LabError as error:
+        sys.exit(f"error: {error}")
+    caravan = str(ROOT / "build" / "bin" / "caravan")
+    folder = pathlib.Path(arguments.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    bench = Bench(caravan, engine_folder(caravan), folder)
+    results = []
+    for shape in arguments.shapes.split(","):
+        model = make_model(SHAPES[shape], folder, pathlib.Path(arguments.vocabularies))
+        for name in CLUSTERS:
+            if arguments.clusters not in name:
+                continue
+            print(f"{name}, {shape}", flush=True)
+            results.append(one_case(bench, name, shape, model))
+    out = ROOT / "lab" / "results"
+    out.mkdir(exist_ok=True)
+    stem = f"plan-{datetime.date.today().isoformat()}"
+    (out / f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
+    (out / f"{stem}.md").write_text(table(results))
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

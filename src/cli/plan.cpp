@@ -1,0 +1,178 @@
+#include "cli/plan.h"
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <fmt/format.h>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "cli/located_facts.h"
+#include "cli/plan_report.h"
+#include "cli/print.h"
+#include "device/memory.h"
+#include "device/speed.h"
+#include "device/speed_estimate.h"
+#include "engine/probe.h"
+#include "plan/profile.h"
+
+namespace caravan::cli {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr Bytes kLargestFile = mebibytes(16);  // of a devices file
+constexpr const char* kExamples = R"(Examples:
+  caravan plan llama-3.2-1b                              this device alone
+  caravan plan llama-3.1-8b --devices phones.json        the devices of that file, which need not be yours yet
+  caravan plan llama-3.1-8b --devices phones.json --explain --context 8192
+  caravan plan qwen2.5-3b --devices phones.json --for throughput --parallel 8
+
+A devices file: {"devices": [{"name": "pixel-8", "kind": "flagship", "memory": "5G"},
+                             {"name": "old-phone", "kind": "budget", "memory": "2G"}],
+                 "link": {"profile": "wifi5"}}     (docs/planner.md has every field)
+Speeds of this device: `caravan calibrate` measures them.)";
+
+struct Arguments {
+  std::string model;
+  std::string devices;
+  std::string objective = "latency";
+  std::string engine;
+  std::string keep_free = "0";
+  std::vector<std::string> use;
+  std::vector<std::string> avoid;
+  int context = 0;
+  int parallel = 0;
+  double first_token = 0;
+  bool explain = false;
+  bool json = false;
+};
+
+Result<plan::Cluster> cluster_of_file(const std::string& path) {
+  const auto text = read_file(path, kLargestFile);
+  if (!text) return text.error();
+  const auto value = parse_json(*text, kLargestFile.count);
+  if (!value) return with_context(value.error(), path);
+  auto cluster = plan::cluster_from_json(*value);
+  if (!cluster) return with_context(cluster.error(), path);
+  return cluster;
+}
+
+/// This device, with the speeds that were measured.
+Result<plan::Cluster> this_device() {
+  const auto speed = device::load_speed(device::speed_path());
+  if (!speed) return speed.error();
+  const auto memory = device::usable_memory_now();
+  if (!memory) return memory.error();
+  const int threads = device::best_decode_threads(*speed, device::one_billion_q4_k_m());
+  auto profile = plan::profile_from("this-device", *memory, *speed, threads);
+  if (!profile) return profile.error();
+  return plan::Cluster{{std::move(*profile)}, {}, {}};
+}
+
+Result<plan::Wishes> wishes_from(const Arguments& arguments) {
+  plan::Wishes wishes;
+  if (arguments.objective == "throughput") wishes.objective = plan::Objective::throughput;
+  if (arguments.objective == "fit") wishes.objective = plan::Objective::fit;
+  if (arguments.context > 0) wishes.context = arguments.context;
+  if (arguments.parallel > 0) wishes.parallel = arguments.parallel;
+  if (arguments.first_token > 0) wishes.first_token_within = arguments.first_token;
+  wishes.use = arguments.use;
+  wishes.avoid = arguments.avoid;
+  const auto keep_free = parse_bytes(arguments.keep_free);
+  if (!keep_free) return with_context(keep_free.error(), "--keep-free");
+  wishes.keep_free = *keep_free;
+  return wishes;
+}
+
+/// Nothing when there is no engine here: then there are no command lines, and the plan is just as good.
+std::optional<PlanEngine> engine_here(const std::string& folder) {
+  std::optional<PlanEngine> found;
+  asio::io_context loop(1);
+  asio::thread_pool background(1);
+  const auto look = [&]() -> asio::awaitable<void> {
+    auto places = engine::engine_places(folder);
+    const auto facts =
+        co_await engine::find_engine(loop.get_executor(), background.get_executor(), std::move(places));
+    if (facts) found = PlanEngine{facts->server_flags, facts->rpc_flags, facts->rpc_device_names};
+  };
+  asio::co_spawn(loop, look, [](const std::exception_ptr& failure) {
+    if (failure) std::rethrow_exception(failure);
+  });
+  loop.run();
+  return found;
+}
+
+int report_error(const Error& error, bool json) {
+  if (!json) return print_error(error);
+  fmt::print("{}\n", dump_json({{"error", to_json(error)}}));
+  return exit_code_of(error.code);
+}
+
+int plan_command(const Arguments& arguments) {
+  const auto wishes = wishes_from(arguments);
+  if (!wishes) return report_error(wishes.error(), arguments.json);
+  const auto cluster = arguments.devices.empty() ? this_device() : cluster_of_file(arguments.devices);
+  if (!cluster) return report_error(cluster.error(), arguments.json);
+  const auto model = facts_of(arguments.model);
+  if (!model) return report_error(model.error(), arguments.json);
+  const auto proposal = plan::propose(model->facts, *cluster, *wishes);
+  if (!proposal) return report_error(proposal.error(), arguments.json);
+  std::vector<CommandLine> commands;
+  if (const auto engine =
+          arguments.explain || arguments.json ? engine_here(arguments.engine) : std::nullopt) {
+    auto lines = command_lines(*proposal, model->is_here ? model->where : arguments.model + ".gguf", *engine);
+    if (!lines) return report_error(lines.error(), arguments.json);
+    commands = std::move(*lines);
+  }
+  if (arguments.json) {
+    fmt::print("{}\n", dump_json(plan_json(model->facts.name, *proposal, commands)));
+  } else {
+    fmt::print("{}", plan_text(model->facts.name, *proposal, commands, arguments.explain));
+  }
+  std::fflush(stdout);
+  return 0;
+}
+
+}  // namespace
+
+void add_plan(CLI::App& root, const std::function<void(std::function<int()>)>& run) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = root.add_subcommand("plan", "Who would carry what of a model, how fast, and why");
+  command->footer(kExamples);
+  command->add_option("model", arguments->model, "Name (see `caravan models list`) or path of a GGUF")
+      ->required();
+  command->add_option("--devices", arguments->devices, "File with devices and links (default: this device)");
+  command
+      ->add_option("--for", arguments->objective,
+                   "What matters: latency, throughput or fit (the longest context)")
+      ->check(CLI::IsMember({"latency", "throughput", "fit"}))
+      ->capture_default_str();
+  command
+      ->add_option("--context", arguments->context,
+                   "Tokens of context for each sequence (default: 4096, or what fits)")
+      ->check(CLI::Range(1, 1 << 24));
+  command->add_option("--parallel", arguments->parallel, "Sequences at once (default: 1, for throughput 8)")
+      ->check(CLI::Range(1, 1024));
+  command->add_option("--use", arguments->use, "Devices that have to take part, e.g. pixel-8,tablet")
+      ->delimiter(',');
+  command->add_option("--avoid", arguments->avoid, "Devices that must not take part")->delimiter(',');
+  command->add_option("--keep-free", arguments->keep_free, "Memory to leave alone on each device, e.g. 500M")
+      ->capture_default_str();
+  command
+      ->add_option("--first-token", arguments->first_token,
+                   "Longest time to the first token of 512, in seconds")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--engine", arguments->engine, "Folder of the engine's programs");
+  command->add_flag("--explain", arguments->explain,
+                    "Every reason, what else there would be, and the command lines");
+  command->add_flag("--json", arguments->json, "All of it as JSON");
+  command->callback([arguments, run]() { run([arguments]() { return plan_command(*arguments); }); });
+}
+
+}  // namespace caravan::cli
