@@ -1,18 +1,13 @@
 #include "plan/profile.h"
 
 #include <algorithm>
-#include <cctype>
 
 #include <fmt/format.h>
 
+#include "model/catalogue.h"
+
 namespace caravan::plan {
 namespace {
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
-  return text;
-}
 
 /// Keeps the rate of the largest batch that was measured: what a micro-batch of a prompt comes close to.
 struct BestColumns {
@@ -38,7 +33,7 @@ Result<DeviceProfile> profile_from(std::string name, Bytes memory, const device:
   for (const Measurement& measurement : speed.measurements) {
     if (measurement.threads != threads) continue;
     const bool plain = measurement.plain();
-    const std::string type = lower(measurement.type);
+    const std::string type = model::lower_case(measurement.type);
     if (measurement.quantity == Quantity::decode && measurement.columns == 1) {
       KernelSpeed& kernel = profile.kernels[type];
       (plain ? kernel.decode : kernel.decode_repacked) = measurement.rate;

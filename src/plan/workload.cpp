@@ -1,7 +1,8 @@
 #include "plan/workload.h"
 
 #include <algorithm>
-#include <cctype>
+
+#include "model/catalogue.h"
 
 namespace caravan::plan {
 namespace {
@@ -11,12 +12,6 @@ namespace {
 constexpr int kNodesBetween = 12;
 constexpr int kNodesOfHead = 3;
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
-  return text;
-}
-
 /// Norms and biases are stored as f32 and cost what the elements do; matrices are what is multiplied with.
 bool is_matrix_type(const std::string& type) { return type != "f32"; }
 
@@ -24,7 +19,7 @@ bool is_matrix_type(const std::string& type) { return type != "f32"; }
 std::vector<TypedWeights> active_weights(const std::vector<model::TypeShare>& types, double part) {
   std::vector<TypedWeights> active;
   for (const model::TypeShare& share : types) {
-    const std::string type = lower(share.type);
+    const std::string type = model::lower_case(share.type);
     if (!is_matrix_type(type) && types.size() > 1) continue;
     active.push_back(
         {type, static_cast<double>(share.bytes.count) * part, static_cast<double>(share.parameters) * part});
@@ -73,7 +68,7 @@ Part head_part(const model::ModelFacts& model) {
   Part head;
   head.weights = model.head;
   head.active.push_back(
-      {lower(model.head_type), static_cast<double>(model.head.count),
+      {model::lower_case(model.head_type), static_cast<double>(model.head.count),
        static_cast<double>(model.embedding_length) * static_cast<double>(model.vocabulary)});
   head.nodes = kNodesOfHead;
   return head;
