@@ -65,8 +65,8 @@ struct MasterArguments {
   int parallel = 1;         ///< sequences at once
   int threads = 1;
   HeadPlacement head = HeadPlacement::master;
-  int batch = 0;   ///< tokens; 0: as the engine has it
-  int ubatch = 0;  ///< tokens; 0: as the engine has it
+  int batch = 0;        ///< tokens; 0: as the engine has it
+  int ubatch = 0;       ///< tokens; 0: as the engine has it
   std::string kv_type;  ///< of keys and values, "q8_0"; empty: as the engine has it, f16
   /// For the engine's own prompt cache, MiB. It would pull the workers' state over the network.
   int cache_ram = 0;

@@ -127,15 +127,16 @@ std::size_t RequestParser::feed(std::string_view bytes) {
   std::size_t used = state.parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
   // Beast limits single lines: neither their sum, nor the lines between two chunks of a body.
   if (in_header) state.header_bytes += used;
+  const bool header_ends = in_header && state.parser.is_header_done();
+  const bool waits_too_long =
+      !header_ends && !state.parser.is_done() && bytes.size() - used > state.max_header_bytes;
   if (error && error != http::error::need_more) {
     state.failure = state.explain(error);
-  } else if (state.header_bytes > state.max_header_bytes) {
+  } else if (state.header_bytes > state.max_header_bytes || waits_too_long) {
     state.failure = state.explain(http::error::header_limit);
-  } else if (in_header && state.parser.is_header_done()) {
+  } else if (header_ends) {
     state.failure = state.take_header();
     if (!state.failure) used += feed(bytes.substr(used));
-  } else if (!state.parser.is_done() && bytes.size() - used > state.max_header_bytes) {
-    state.failure = state.explain(http::error::header_limit);
   }
   return used;
 }

@@ -49,10 +49,10 @@ struct ModelFacts {
   std::vector<Bytes> kv_per_token;
   std::vector<LayerFacts> layer_facts;  ///< of each layer; empty when the file does not say enough
 
-  std::uint64_t parameters = 0;      ///< numbers in all tensors; a tied head counts once
-  std::vector<TypeShare> types;      ///< the quantization mix, most bytes first
+  std::uint64_t parameters = 0;                     ///< numbers in all tensors; a tied head counts once
+  std::vector<TypeShare> types;                     ///< the quantization mix, most bytes first
   std::vector<std::vector<TypeShare>> layer_types;  ///< the mix of each layer
-  std::string head_type;             ///< ggml type of the head's weights, "q6_K"
+  std::string head_type;                            ///< ggml type of the head's weights, "q6_K"
   std::uint64_t experts = 0;         ///< in each layer that has them; 0 = no mixture of experts
   std::uint64_t experts_used = 0;    ///< of these, by one token; the most of any layer
   std::uint64_t experts_shared = 0;  ///< besides, used by every token

@@ -30,7 +30,7 @@ thread_local std::string* ggml_words = nullptr;
 class CaptureGgmlWords {
  public:
   CaptureGgmlWords() {
-    static const bool kInstalled = [] {
+    static const bool installed = [] {
       ggml_log_set(
           [](ggml_log_level, const char* text, void*) {
             if (ggml_words != nullptr && ggml_words->size() < 4096) ggml_words->append(text);
@@ -38,7 +38,7 @@ class CaptureGgmlWords {
           nullptr);
       return true;
     }();
-    (void)kInstalled;
+    (void)installed;
     ggml_words = &words_;
   }
   CaptureGgmlWords(const CaptureGgmlWords&) = delete;

@@ -103,7 +103,7 @@ class Estimate {
       const std::uint64_t side = layer.key_length & (~layer.key_length + 1);  // largest power of two in it
       sum += side * side * kFloat;
     }
-    if (row_of(question_.value_type).block_values > 1 && layer.value_width > 0) sum += 64 * 64 * kFloat;
+    if (row_of(question_.value_type).block_values > 1 && layer.value_width > 0) sum += 64ULL * 64 * kFloat;
     return sum;
   }
 

@@ -19,6 +19,7 @@ std::vector<TypeShare> mix_of(const std::vector<GgufTensor>& tensors) {
     share.bytes += Bytes{tensor.bytes};
   }
   std::vector<TypeShare> mix;
+  mix.reserve(shares.size());
   for (auto& [type, share] : shares) mix.push_back(std::move(share));
   std::stable_sort(mix.begin(), mix.end(),
                    [](const TypeShare& a, const TypeShare& b) { return a.bytes > b.bytes; });

@@ -143,6 +143,7 @@ std::vector<std::size_t> LayoutPlanner::masters(const LayoutWishes& wishes) cons
     return sum;
   };
   std::vector<std::pair<double, std::size_t>> by_speed;
+  by_speed.reserve(all.size());
   for (const std::size_t device : all) by_speed.emplace_back(seconds(device), device);
   std::sort(by_speed.begin(), by_speed.end());
   std::vector<std::size_t> likely;
