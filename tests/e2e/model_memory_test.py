@@ -20,7 +20,7 @@ USELESS = 0.50  # a prediction that is further above keeps models off devices th
 
 # context of a sequence, sequences, micro-batch, type of keys and values, flash attention
 CONFIGURATIONS = [(4096, 1, 512, "f16", "on"), (2048, 2, 128, "q8_0", "on"), (2048, 1, 256, "f16", "off"),
-                  (8192, 1, 64, "q4_0", "on")]
+                  (8192, 1, 64, "q4_0", "on"), (3000, 3, 300, "f16", "on")]
 
 # shape, -ngl, --tensor-split, head on the master
 SPLITS = [("small-llama", 9, "4,5", False), ("small-llama", 6, "3,3", True), ("small-gemma3", 10, "5,5", False),
