@@ -53,13 +53,13 @@ struct Quantization {
 };
 
 Quantization quantization_of(const std::string& name) {
-  static const std::map<std::string, Quantization> kKnown{{"f16", {GGML_TYPE_F16, 1, false}},
-                                                          {"q8_0", {GGML_TYPE_Q8_0, 7, false}},
-                                                          {"q4_0", {GGML_TYPE_Q4_0, 2, true}},
-                                                          {"q4_k_m", {GGML_TYPE_Q4_K, 15, true}},
-                                                          {"q6_k", {GGML_TYPE_Q6_K, 18, true}}};
-  const auto found = kKnown.find(name);
-  if (found == kKnown.end()) {
+  static const std::map<std::string, Quantization> known{{"f16", {GGML_TYPE_F16, 1, false}},
+                                                         {"q8_0", {GGML_TYPE_Q8_0, 7, false}},
+                                                         {"q4_0", {GGML_TYPE_Q4_0, 2, true}},
+                                                         {"q4_k_m", {GGML_TYPE_Q4_K, 15, true}},
+                                                         {"q6_k", {GGML_TYPE_Q6_K, 18, true}}};
+  const auto found = known.find(name);
+  if (found == known.end()) {
     throw std::runtime_error(fmt::format("unknown quantization '{}': f16, q8_0, q6_k, q4_k_m or q4_0", name));
   }
   return found->second;

@@ -180,8 +180,8 @@ std::vector<Shape> make_shapes() {
 }  // namespace
 
 const std::vector<Shape>& shapes() {
-  static const std::vector<Shape> kShapes = make_shapes();
-  return kShapes;
+  static const std::vector<Shape> made = make_shapes();
+  return made;
 }
 
 const Shape* find_shape(std::string_view name) {
@@ -213,6 +213,7 @@ std::vector<std::pair<std::string, Value>> keys_of(const Shape& shape, std::uint
   add("attention.head_count", shape.heads);
   if (shape.attention_every > 0) {
     std::vector<std::uint32_t> heads;
+    heads.reserve(shape.layers);
     for (int i = 0; i < static_cast<int>(shape.layers); ++i) {
       heads.push_back(Builder::has_attention(shape, i) ? shape.kv_heads : 0);
     }
