@@ -19,7 +19,11 @@ nanoseconds from_microseconds(double value) { return nanoseconds(static_cast<std
 }  // namespace
 
 Medium::Medium(Topology topology, const Link& link, std::size_t stations, std::uint64_t seed)
-    : topology_(topology), stations_(stations, Station{.link = link}), queues_(2 * stations), random_(seed) {
+    : topology_(topology),
+      stations_(stations, Station{.link = link}),
+      queues_(2 * stations),
+      last_deliveries_(stations * stations),
+      random_(seed) {
   if (topology == Topology::switched) {
     channels_.resize(queues_.size());
     for (std::size_t queue = 0; queue < queues_.size(); ++queue) {
@@ -168,13 +172,13 @@ void Medium::finish(Channel& channel) {
 /// The packet is through the air; what is left is the delay of drivers and interrupts.
 void Medium::deliver(const Packet& packet, TimePoint now) {
   const Link& from = stations_[packet.from].link;
-  Station& to = stations_[packet.to];
+  const Link& to = stations_[packet.to].link;
   const double exponential = std::min(-std::log1p(-chance()), kMaxJitters);
-  const nanoseconds mean = (from.jitter + to.link.jitter) / 2;
+  const nanoseconds mean = (from.jitter + to.jitter) / 2;
   const nanoseconds jitter(static_cast<std::int64_t>(static_cast<double>(mean.count()) * exponential));
-  const TimePoint at = std::max(to.last_delivery, now + (from.delay + to.link.delay) / 2 + jitter);
-  to.last_delivery = at;
-  deliveries_.push_back({packet, at, sequence_++});
+  TimePoint& last = last_deliveries_[packet.from * stations() + packet.to];
+  last = std::max(last, now + (from.delay + to.delay) / 2 + jitter);
+  deliveries_.push_back({packet, last, sequence_++});
   std::push_heap(deliveries_.begin(), deliveries_.end(), [](const Delivery& a, const Delivery& b) {
     return std::pair(a.at, a.sequence) > std::pair(b.at, b.sequence);
   });

@@ -80,7 +80,6 @@ class Medium {
     Link link;
     bool vanished = false;
     bool frozen = false;
-    TimePoint last_delivery;
   };
   /// Queue s is what station s sends, queue stations() + s what is sent to it.
   struct Queue {
@@ -120,7 +119,8 @@ class Medium {
   std::vector<Station> stations_;
   std::vector<Queue> queues_;
   std::vector<Channel> channels_;
-  std::vector<Delivery> deliveries_;  ///< a heap, the next one first
+  std::vector<TimePoint> last_deliveries_;  ///< of each pair: from * stations() + to
+  std::vector<Delivery> deliveries_;        ///< a heap, the next one first
   std::vector<Outcome> outcomes_;
   std::uint64_t sequence_ = 0;
   std::mt19937_64 random_;

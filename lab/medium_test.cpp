@@ -180,6 +180,19 @@ TEST_F(MediumTest, JitterIsExponentialAndNeverReorders) {
   EXPECT_TRUE(std::is_sorted(ids.begin(), ids.end()));
 }
 
+/// One far-away station among near ones: only its own packets are late.
+TEST_F(MediumTest, ASlowSenderDelaysNobodyElsesPackets) {
+  use(Topology::switched, kLink);
+  Link slow = kLink;
+  slow.delay = 99ms;
+  medium_->set_link(2, slow, kStart);
+  send(2, 0);
+  send(1, 0, 1000, 1ms);
+  send(0, 1, 1000, 1ms);
+  play();
+  EXPECT_THAT(times(Fate::delivered), testing::ElementsAre(1ms + 1300us, 1ms + 1300us, 50ms + 300us));
+}
+
 TEST_F(MediumTest, AVanishedStationDropsWhatWaitsTravelsAndComes) {
   use(Topology::shared, kLink);
   for (int i = 0; i < 6; ++i) send(0, 1);  // one in the air, five wait

@@ -5,6 +5,9 @@ import signal
 import sys
 
 from lab import Lab, LabError, check_machine
+from lab_limits import parse_bytes
+
+MOST_DEVICES = 250  # as many as the emulator takes
 
 EXAMPLES = """Examples:
   ./run lab run --profile wifi5 --devices 2 -- ping -c 5 10.77.0.2
@@ -22,6 +25,30 @@ SHELL_HELP = """You are on device 1 (10.77.0.1) of {devices}, network {profile}.
   ping 10.77.0.2         or: on 2 iperf3 -s -D; iperf3 -c 10.77.0.2"""
 
 
+def number_of_devices(text):
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_DEVICES:
+        raise argparse.ArgumentTypeError(f"'{text}' devices cannot be: 1 to {MOST_DEVICES}")
+    return int(text)
+
+
+def processors(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value <= 1024:  # not a number fails this too
+        raise argparse.ArgumentTypeError(f"'{text}' is no share of the processors: write it as 1 or 0.5")
+    return value
+
+
+def size(text):
+    try:
+        parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 def listed(convert):
     """A parser of "1,0.5,max": one value for all or one for each device; max is no limit, as in cgroups."""
     def parse(text):
@@ -36,9 +63,9 @@ def parse_arguments(argv):
     for name, what in (("run", "runs a command on device 1 and cleans up"), ("shell", "a shell on device 1")):
         command = commands.add_parser(name, help=what, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
         command.add_argument("--profile", default="wifi5", help="the network (wifi5)")
-        command.add_argument("--devices", type=int, default=2, help="how many (2)")
-        command.add_argument("--cores", type=listed(float), help="processors of each device: 1 or 1,0.5,max")
-        command.add_argument("--memory", type=listed(str), help="memory of each device: 512M or 4G,512M,max")
+        command.add_argument("--devices", type=number_of_devices, default=2, help="how many (2)")
+        command.add_argument("--cores", type=listed(processors), help="processors of each device: 1 or 1,0.5,max")
+        command.add_argument("--memory", type=listed(size), help="memory of each device: 512M or 4G,512M,max")
         command.add_argument("--seed", type=int, default=1, help="of the network's chance (1)")
         if name == "run":
             command.add_argument("argv", nargs="+", metavar="COMMAND", help="after --")

@@ -332,6 +332,14 @@ class LabTest(unittest.TestCase):
             self.assertIn(cause, result.stderr)
             self.assertNotIn("Traceback", result.stderr)
 
+    def test_values_that_cannot_be_are_wrong_use(self):
+        for option, value in (("--memory", "plenty"), ("--memory", "1G,plenty"), ("--cores", "nan"), ("--cores", "-1"),
+                              ("--cores", "0"), ("--devices", "0"), ("--devices", "300"), ("--devices", "few")):
+            result = self.run_command("run", f"{option}={value}", "--", "true")
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn(value.split(",")[-1], result.stderr)
+            self.assertNotIn("Traceback", result.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()
