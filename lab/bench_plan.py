@@ -19,7 +19,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from lab import Lab, LabError, check_machine  # noqa: E402
 
-# Name, network, cores and memory of each device; the first one has the model. Memory of None: enough for all.
+# Name, network, cores of each device, and its budget as a part of the model's size (None: each could hold all of it). By hand
+# the first device is the master; the budgets bind the planner only, nothing enforces them.
 CLUSTERS = {
     "three equal phones, Wi-Fi 5": ("wifi5", [1, 1, 1], None),
     "three equal phones, Wi-Fi 5, memory forces a split": ("wifi5", [1, 1, 1], 0.55),
@@ -62,6 +63,22 @@ def make_model(shape, folder, vocabularies):
     return path
 
 
+# Waits until a port is listened at, in the kernel's table: a connection would count as the RPC server's one client.
+LISTENS = """
+import sys, time
+end = time.monotonic() + 20
+while not any(line.split()[1].endswith(":%04X" % int(sys.argv[1])) and line.split()[3] == "0A"
+              for table in ("tcp", "tcp6") for line in open("/proc/net/" + table).readlines()[1:]):
+    if time.monotonic() > end:
+        sys.exit("nobody listens at port " + sys.argv[1])
+    time.sleep(0.02)
+"""
+
+
+def until_it_listens(lab, device, port):
+    lab.run(device, [sys.executable, "-c", LISTENS, str(port)], timeout=30)
+
+
 class Bench:
     def __init__(self, caravan, engine, folder):
         self.caravan, self.engine, self.folder = caravan, engine, folder
@@ -79,7 +96,7 @@ class Bench:
         pings = lab.run(1, ["ping", "-c", "40", "-i", "0.05", "-q", lab.address(2)], timeout=60).stdout
         round_trip = float(re.search(r"= [\d.]+/([\d.]+)/", pings).group(1))
         server = lab.popen(2, ["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
-        time.sleep(0.5)
+        until_it_listens(lab, 2, 5201)
         report = lab.run(1, ["iperf3", "-c", lab.address(2), "-t", "3", "-J"], timeout=60).stdout
         server.wait(10)
         return round_trip, json.loads(report)["end"]["sum_received"]["bits_per_second"] / 1e6
@@ -87,7 +104,6 @@ class Bench:
     def planned(self, model, devices, link, use=()):
         names = [device["name"] for device in devices]
         path = self.folder / "devices.json"
-        # The first device has the file and the API.
         path.write_text(json.dumps({"devices": devices, "link": {"round_trip_ms": link[0], "mbit": link[1]}}))
         argv = [self.caravan, "plan", str(model), "--devices", str(path), "--json", "--context", str(CONTEXT)]
         done = subprocess.run(argv + (["--use", ",".join(use)] if use else []), capture_output=True, text=True, check=False)
@@ -120,7 +136,7 @@ class Bench:
                 started.append(lab.popen(device, [str(self.engine / "ggml-rpc-server"), "--host", lab.address(device), "--port", port,
                                                   "--threads", "1", "--device", "CPU"],
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-            time.sleep(1)
+                until_it_listens(lab, device, port)
             arguments = list(layout["arguments"])
             if "--rpc" in arguments:
                 arguments[arguments.index("--rpc") + 1] = ",".join(places)
@@ -206,6 +222,15 @@ def table(results):
     return "\n".join(lines) + "\n"
 
 
+def keep(results):
+    """After each case: what was measured stays when the rest is interrupted."""
+    out = ROOT / "lab" / "results"
+    out.mkdir(exist_ok=True)
+    stem = f"plan-{datetime.date.today().isoformat()}"
+    (out / f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
+    (out / f"{stem}.md").write_text(table(results))
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./run bench plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", default="0.5B", help="of 0.5B, 1B, 3B, with commas (0.5B)")
@@ -229,11 +254,7 @@ def main():
                 continue
             print(f"{name}, {shape}", flush=True)
             results.append(one_case(bench, name, shape, model))
-    out = ROOT / "lab" / "results"
-    out.mkdir(exist_ok=True)
-    stem = f"plan-{datetime.date.today().isoformat()}"
-    (out / f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
-    (out / f"{stem}.md").write_text(table(results))
+            keep(results)
     print(table(results))
 
 
