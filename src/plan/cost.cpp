@@ -14,7 +14,8 @@ constexpr double kLoadEfficiency = 0.85;
 constexpr double kUsualDisk = 200e6;  ///< bytes/s where nothing was measured: slow flash
 constexpr double kLeastRate = 1.0;    ///< a rate of 0 in a devices file must not divide
 
-/// What a process takes besides what memory_need counts, from its resident size (docs/planner.md).
+/// What a process takes besides what memory_need counts: assumed with a margin, not measured
+/// (docs/planner.md).
 constexpr Bytes kMasterProcess = mebibytes(48);
 constexpr Bytes kWorkerProcess = mebibytes(16);
 
