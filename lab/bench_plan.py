@@ -3,7 +3,8 @@
 
 For each cluster and model shape: devices are calibrated inside their limits, the planner makes a plan from that, and each
 method's own command lines are started in the lab. Decode and prompt speed are llama-server's own timings, load is the time
-until /health says ok. Raw figures go to lab/results/.
+until /health says ok; where sending the weights would take over a minute they go over a free link, and load is not measured. Raw
+figures go to lab/results/.
 """
 import argparse
 import datetime
@@ -110,7 +111,7 @@ class Bench:
         server.wait(10)
         return round_trip, json.loads(report)["end"]["sum_received"]["bits_per_second"] / 1e6
 
-    def planned(self, model, devices, usual, special, use=()):
+    def planned(self, model, devices, usual, special):
         """`special`: the device with a link of its own and that link, or nothing."""
         names = [device["name"] for device in devices]
         links = [{"from": name, "to": names[special[0] - 1], "round_trip_ms": special[1][0], "mbit": special[1][1]}
@@ -118,7 +119,7 @@ class Bench:
         path = self.folder / "devices.json"
         path.write_text(json.dumps({"devices": devices, "link": {"round_trip_ms": usual[0], "mbit": usual[1]}, "links": links}))
         argv = [self.caravan, "plan", str(model), "--devices", str(path), "--json", "--context", str(CONTEXT)]
-        done = subprocess.run(argv + (["--use", ",".join(use)] if use else []), capture_output=True, text=True, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
         plan = json.loads(done.stdout)
         if done.returncode != 0:
             raise RuntimeError(plan["error"]["message"])
@@ -216,6 +217,7 @@ def one_case(bench, name, shape, model):
         special = (bad, bench.link(lab, bad)) if bad else None
         plan, layout = bench.planned(model, devices, usual, special)
         slowest = min(usual[1], special[1][1] if special else usual[1])
+        # By hand two thirds (three devices) or three quarters (four) of the weights go to workers, and a plan sends less.
         for chosen in (layout, guide := bench.by_hand(model, devices, True), default := bench.by_hand(model, devices, False)):
             chosen["seconds_on_air"] = 0 if not chosen["workers"] else weights * 8e-6 / slowest * 0.7
         result = {"cluster": name, "shape": shape, "profile": profile, "cores": cores, "budget": budget, "link": usual, "special": special,

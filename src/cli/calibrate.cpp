@@ -175,8 +175,7 @@ void Calibration::show(const engine::KernelLine& line) {
 
 int Calibration::report(const Result<void>& done) {
   progress_.clear();
-  if (!done && arguments_.json) fmt::print("{}\n", dump_json(Json{{"error", to_json(done.error())}}));
-  if (!done) return arguments_.json ? exit_code_of(done.error().code) : print_error(done.error());
+  if (!done) return print_error(done.error(), arguments_.json);
   if (arguments_.json) {
     Json value = json_of(speed_, skipped_);
     value["path"] = path_.string();

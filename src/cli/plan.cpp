@@ -81,26 +81,20 @@ std::optional<PlanEngine> engine_here(const std::string& folder) {
   return found;
 }
 
-int report_error(const Error& error, bool json) {
-  if (!json) return print_error(error);
-  fmt::print("{}\n", dump_json({{"error", to_json(error)}}));
-  return exit_code_of(error.code);
-}
-
 int plan_command(const Arguments& arguments) {
   const auto wishes = wishes_from(arguments);
-  if (!wishes) return report_error(wishes.error(), arguments.json);
+  if (!wishes) return print_error(wishes.error(), arguments.json);
   const auto cluster = cluster_from(arguments.devices);
-  if (!cluster) return report_error(cluster.error(), arguments.json);
+  if (!cluster) return print_error(cluster.error(), arguments.json);
   const auto model = facts_of(arguments.model);
-  if (!model) return report_error(model.error(), arguments.json);
+  if (!model) return print_error(model.error(), arguments.json);
   const auto proposal = plan::propose(model->facts, *cluster, *wishes);
-  if (!proposal) return report_error(proposal.error(), arguments.json);
+  if (!proposal) return print_error(proposal.error(), arguments.json);
   std::vector<CommandLine> commands;
   if (const auto engine =
           arguments.explain || arguments.json ? engine_here(arguments.engine) : std::nullopt) {
     auto lines = command_lines(*proposal, model->is_here ? model->where : arguments.model + ".gguf", *engine);
-    if (!lines) return report_error(lines.error(), arguments.json);
+    if (!lines) return print_error(lines.error(), arguments.json);
     commands = std::move(*lines);
   }
   if (arguments.json) {

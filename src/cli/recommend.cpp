@@ -30,25 +30,19 @@ struct Arguments {
   bool json = false;
 };
 
-int report_error(const Error& error, bool json) {
-  if (!json) return print_error(error);
-  fmt::print("{}\n", dump_json({{"error", to_json(error)}}));
-  return exit_code_of(error.code);
-}
-
 int recommend_command(const Arguments& arguments) {
   plan::RecommendWishes wishes = arguments.wishes;
   if (arguments.objective == "throughput") wishes.objective = plan::Objective::throughput;
   if (arguments.objective == "fit") wishes.objective = plan::Objective::fit;
   if (arguments.least_speed >= 0) wishes.least_speed = arguments.least_speed;
   const auto cluster = cluster_from(arguments.devices);
-  if (!cluster) return report_error(cluster.error(), arguments.json);
+  if (!cluster) return print_error(cluster.error(), arguments.json);
   const auto catalogue = model::load_catalogue();
-  if (!catalogue) return report_error(catalogue.error(), arguments.json);
+  if (!catalogue) return print_error(catalogue.error(), arguments.json);
   const auto shapes = model::known_shapes();
-  if (!shapes) return report_error(shapes.error(), arguments.json);
+  if (!shapes) return print_error(shapes.error(), arguments.json);
   const auto found = plan::recommend(*shapes, *cluster, wishes);
-  if (!found) return report_error(found.error(), arguments.json);
+  if (!found) return print_error(found.error(), arguments.json);
   if (arguments.json) {
     fmt::print("{}\n", dump_json(recommend_json(*found, *cluster, wishes, *catalogue)));
   } else {

@@ -5,16 +5,13 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "base/units.h"
 
 namespace caravan::cli {
 namespace {
 
 constexpr std::size_t kColumns = 100;
 constexpr std::size_t kIndent = 4;
-
-std::string rate(double tokens) {
-  return tokens < 10 ? fmt::format("{:.1f}", tokens) : fmt::format("{:.0f}", tokens);
-}
 
 /// `text` in lines of at most kColumns, each indented; words longer than a line stay whole.
 std::string wrapped(std::string_view text, std::size_t indent) {
@@ -40,10 +37,11 @@ Bytes offered_by(const plan::Cluster& cluster) {
 std::string heading(const plan::Recommendations& found, const plan::Cluster& cluster,
                     const plan::RecommendWishes& wishes) {
   const std::size_t n = cluster.devices.size();
-  std::string text = fmt::format(
-      "Models for {} with {} of memory, for {}, context {}, at least {} tokens/s",
-      n == 1 ? printable(cluster.devices.front().name) : fmt::format("{} devices", n),
-      format_bytes(offered_by(cluster)), name_of(wishes.objective), wishes.context, rate(found.least_speed));
+  std::string text =
+      fmt::format("Models for {} with {} of memory, for {}, context {}, at least {} tokens/s",
+                  n == 1 ? printable(cluster.devices.front().name) : fmt::format("{} devices", n),
+                  format_bytes(offered_by(cluster)), name_of(wishes.objective), wishes.context,
+                  format_token_rate(found.least_speed));
   const bool is_guess = std::any_of(cluster.devices.begin(), cluster.devices.end(),
                                     [](const plan::DeviceProfile& device) { return !device.is_measured; });
   if (is_guess) text += " (speeds are partly guessed from the kind of device)";
@@ -58,9 +56,9 @@ Bytes download_of(const plan::Recommendation& made, const std::optional<PullLine
 std::string row_of(std::size_t number, const plan::Recommendation& made, Bytes download,
                    std::size_t devices) {
   return fmt::format("{:>2}  {:<18}{:<8}{:>10}{:>10}{:>11}{:>11}{:>11}\n", number, made.title,
-                     made.quantization, rate(made.speed), rate(made.proposal.predicted.prefill),
-                     format_bytes(made.memory), format_bytes(download),
-                     fmt::format("{} of {}", made.devices, devices));
+                     made.quantization, format_token_rate(made.speed),
+                     format_token_rate(made.proposal.predicted.prefill), format_bytes(made.memory),
+                     format_bytes(download), fmt::format("{} of {}", made.devices, devices));
 }
 
 std::string how_to_get(const plan::Recommendation& made, const std::optional<PullLine>& pull) {
@@ -71,9 +69,10 @@ std::string how_to_get(const plan::Recommendation& made, const std::optional<Pul
 }
 
 std::string left_out_text(const plan::Recommendations& found) {
-  return wrapped(fmt::format("{} models known; {} do not fit, {} would answer at less than {} tokens/s",
-                             found.known, found.too_large, found.too_slow, rate(found.least_speed)),
-                 0);
+  return wrapped(
+      fmt::format("{} models known; {} do not fit, {} would answer at less than {} tokens/s", found.known,
+                  found.too_large, found.too_slow, format_token_rate(found.least_speed)),
+      0);
 }
 
 std::string next_text(const plan::NextLarger& next) {

@@ -25,8 +25,9 @@ struct Speed {
   std::string ggml;                   ///< its ggml's version
   WallTime measured_at{};             ///< UTC
   std::optional<double> temperature;  ///< of the battery or processor when it began, in degrees Celsius
-  /// CPUs' worth of time that a control group allowed. Rates count processor time, so that other programs do
-  /// not disturb them: a device that is allowed less than it has threads gets that part of them.
+  /// CPUs' worth of time that a control group allowed. Rates of one thread count processor time, so that
+  /// other programs do not disturb them: where less than one CPU is allowed, only that part of them is
+  /// reached.
   std::optional<double> cpu_quota;
   bool quick = false;        ///< measured in short: less exact, and without the rarer types
   std::vector<int> threads;  ///< the counts that were tried, ascending

@@ -72,6 +72,7 @@ TEST(Speed, RefusesWhatItCannotUseAndSaysWhatToDo) {
        std::map<std::string, Json>{{"engine_build", 7},
                                    {"measured_at", -1},
                                    {"temperature", "warm"},
+                                   {"cpu_quota", 0},
                                    {"threads", Json::array({4, 1})},
                                    {"threads ", nullptr},
                                    {"measurements", Json::array({Json::object()})}}) {

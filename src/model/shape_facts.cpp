@@ -1,5 +1,7 @@
 #include "model/shape_facts.h"
 
+#include <stdexcept>
+
 #include <fmt/format.h>
 
 #include "model/gguf_header.h"
@@ -126,8 +128,10 @@ ModelFacts facts_of_shape(const ModelShape& shape, const Quantization& quantizat
   facts.context_length = shape.context;
   facts.embedding_length = shape.width;
   facts.experts = shape.experts;
-  const auto weighed = weigh(tensors, facts);
-  (void)weighed.ok();  // the tensors made above are those of a model
+  if (const auto weighed = weigh(tensors, facts); !weighed) {
+    throw std::logic_error("a shape without weights: " +
+                           weighed.error().message);  // parse_shapes checks them
+  }
   const Gguf gguf = keys_of(shape);
   add_layer_facts(GgufKeys(*gguf), tensors, shape.architecture, facts);
   facts.file_size = facts.weights() + Bytes{shape.vocabulary * kHeaderBytesOfToken};

@@ -30,7 +30,8 @@ Result<DeviceProfile> profile_from(std::string name, Bytes memory, const device:
   std::map<std::pair<std::string, bool>, BestColumns> prefill;
   BestColumns attention;
   BestColumns elements;
-  const double granted = speed.cpu_quota ? std::min(1.0, *speed.cpu_quota / threads) : 1.0;
+  // One thread is timed by the processor time that it got; several by the clock, which has the quota in it.
+  const double granted = speed.cpu_quota && threads == 1 ? std::min(1.0, *speed.cpu_quota) : 1.0;
   for (const Measurement& measurement : speed.measurements) {
     if (measurement.threads != threads) continue;
     const double rate = measurement.rate * granted;

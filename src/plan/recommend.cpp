@@ -26,10 +26,6 @@ constexpr double kThousandMillion = 1e9;
 /// With which the next larger model is weighed: the most common quantization that loses little.
 constexpr std::string_view kUsualQuantization = "Q4_K_M";
 
-std::string speed_text(double tokens) {
-  return tokens < 10 ? fmt::format("{:.1f}", tokens) : fmt::format("{:.0f}", tokens);
-}
-
 struct Size {
   double all = 0;
   double active = 0;  ///< that a token uses
@@ -215,7 +211,7 @@ class Recommender {
       return fmt::format("{} would answer at {:.2f} tokens/s only", name, finer.speed);
     }
     return fmt::format("{} loses little and is faster than {} ({} tokens/s)", option.quantization->name, name,
-                       speed_text(finer.speed));
+                       format_token_rate(finer.speed));
   }
 
   std::string against_first(const Recommendation& made) const {
@@ -255,7 +251,7 @@ class Recommender {
                     ""};
     if (option.outline) {
       next.needs = fmt::format("fits, but answers at {:.2f} tokens/s, not {}", option.speed,
-                               speed_text(found_.least_speed));
+                               format_token_rate(found_.least_speed));
       next.cure = fmt::format("devices {:.1f} times as fast, or --min-speed {:.1f}",
                               found_.least_speed / option.speed, std::floor(option.speed * 10) / 10);
     } else if (const auto refused = propose(option.facts, cluster_, wishes_for(*shape)); !refused) {
@@ -274,9 +270,9 @@ class Recommender {
     }
     return Error{Code::exhausted,
                  fmt::format("{} of the {} models known fit, but none reaches {} tokens/s", found_.too_slow,
-                             shapes_.size(), speed_text(found_.least_speed)),
+                             shapes_.size(), format_token_rate(found_.least_speed)),
                  fmt::format("the fastest is {} with {} tokens/s: --min-speed {:.1f} lists it", fastest_name_,
-                             speed_text(fastest_), std::floor(fastest_ * 10) / 10)};
+                             format_token_rate(fastest_), std::floor(fastest_ * 10) / 10)};
   }
 
   const std::vector<model::ModelShape>& shapes_;
