@@ -21,7 +21,8 @@ constexpr double kMuchSwap = 0.8;
 constexpr double kLittleMemory = 0.15;  // of all, still available
 
 std::vector<std::string> ways_to_more_memory(bool android) {
-  if (android) return {"close other apps, or restart the phone", "caravan models list    # smaller ones"};
+  if (android)
+    return {"close other apps, or restart the phone", "caravan models recommend    # which models suit it"};
   return {"end other programs: ps aux --sort=-rss | head"};
 }
 
