@@ -31,9 +31,10 @@ std::string hex_lines(const std::string& bytes) {
   return text;
 }
 
-std::string with_byte(std::string bytes, std::size_t at, int value) {
-  bytes.at(at) = static_cast<char>(value);
-  return bytes;
+std::string with_byte(const std::string& bytes, std::size_t at, int value) {
+  std::string changed = bytes;
+  changed.at(at) = static_cast<char>(value);
+  return changed;
 }
 
 std::string with_name(const std::string& name) {
@@ -109,7 +110,7 @@ TEST(Beacon, NamesCannotSpeakToATerminalOrHide) {
 
 TEST(Beacon, ANameThatIsTooLongIsCutBehindAWholeCharacter) {
   Beacon beacon = golden();
-  beacon.name = std::string(31, 'a') + "ü and more";
+  beacon.name = std::string(31, 'a').append("ü and more");
   EXPECT_EQ(decode_beacon(encode_beacon(beacon).value()).value().name, std::string(31, 'a'));
   beacon.name = "good\x1b[2J";
   EXPECT_EQ(decode_beacon(encode_beacon(beacon).value()).value().name, "good");
