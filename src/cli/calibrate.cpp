@@ -20,6 +20,7 @@
 #include "cli/print.h"
 #include "device/android.h"
 #include "device/cache.h"
+#include "device/cgroup.h"
 #include "device/cores.h"
 #include "device/memory.h"
 #include "device/power.h"
@@ -117,6 +118,7 @@ asio::awaitable<Result<void>> Calibration::run(asio::any_io_executor executor,
                          .ggml = report->loaded.ggml,
                          .measured_at = now(),
                          .temperature = temperature_now(),
+                         .cpu_quota = device::read_cpu_quota("/"),
                          .quick = arguments_.quick,
                          .threads = task->threads,
                          .measurements = std::move(report->measurements)};

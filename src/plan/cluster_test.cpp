@@ -137,5 +137,31 @@ TEST(Profile, IsWhatWasMeasuredAtThatThreadCount) {
   EXPECT_EQ(profile_from("phone", {}, speed, 4).error().code, Code::not_found);
 }
 
+TEST(Profile, AQuotaSlowsDownWhatItHoldsBack) {
+  device::Speed speed;
+  speed.measurements = {measured(Quantity::decode, "q4_K", "plain", 1, 5e9),
+                        measured(Quantity::prefill, "q4_K", "plain", 512, 2e10),
+                        measured(Quantity::small_op, "", "", 1, 5e5)};
+  speed.cpu_quota = 0.5;  // for two threads: a quarter of what they could do
+  const auto held_back = profile_from("phone", {}, speed, 2);
+  ASSERT_TRUE(held_back.ok());
+  EXPECT_DOUBLE_EQ(held_back->kernels.at("q4_k").decode, 1.25e9);
+  EXPECT_DOUBLE_EQ(held_back->kernels.at("q4_k").prefill_repacked, 5e9);
+  EXPECT_DOUBLE_EQ(held_back->node_seconds, 8e-6);
+  speed.cpu_quota = 3;
+  EXPECT_DOUBLE_EQ(profile_from("phone", {}, speed, 2)->kernels.at("q4_k").decode, 5e9);
+}
+
+TEST(Profile, ATypeThatWasNotMeasuredIsNotTakenForRepacked) {
+  DeviceProfile device;
+  device.kernels["q4_k"] = {5e9, 7e9, 2e10, 4e10};
+  device.kernels["q8_0"] = {8e9, 8e9, 3e10, 3e10};
+  const KernelSpeed near = speed_for(device, "q5_0");
+  EXPECT_EQ(near.decode, 5e9);
+  EXPECT_EQ(near.decode_repacked, 5e9);
+  EXPECT_EQ(near.prefill_repacked, 2e10);
+  EXPECT_EQ(speed_for(device, "q4_k").prefill_repacked, 4e10);
+}
+
 }  // namespace
 }  // namespace caravan::plan
