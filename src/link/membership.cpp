@@ -137,7 +137,19 @@ Result<Acceptance> Membership::accept(std::string_view text) {
   return acceptance;
 }
 
+/// Code::exhausted when it is time for a new cluster: earlier than the log is full, see kLastRemoval.
+Result<void> Membership::check_room(ChangeKind kind) const {
+  if (kind == ChangeKind::seen) return {};
+  const bool removes = kind == ChangeKind::remove || kind == ChangeKind::leave;
+  if (version() < (removes ? kLastRemoval : kLastOtherChange)) return {};
+  return Error{Code::exhausted,
+               fmt::format("this cluster has had {} changes of its membership{}", version(),
+                           removes ? "" : ": devices can be removed and leave, and no more"),
+               "create a new cluster and let the devices join it"};
+}
+
 Result<void> Membership::make(const Identity& author, Change change) {
+  if (auto room = check_room(change.kind); !room) return room;
   if (!change.name.empty() || change.kind == ChangeKind::add || change.kind == ChangeKind::rename) {
     const std::string problem = name_problem(change.name);
     if (!problem.empty()) return Error{Code::invalid, fmt::format("the name {}", problem), ""};
@@ -158,6 +170,27 @@ Result<void> Membership::add(const Identity& author, const PublicKey& device, st
   return make(author, {.kind = ChangeKind::add, .subject = device, .name = std::move(name), .time = now});
 }
 
+Result<void> Membership::admit(const Identity& author, const PublicKey& device, std::string_view wanted,
+                               std::uint64_t now) {
+  if (is_member(device) && is_owner(author.public_key())) return {};
+  return add(author, device, free_name(wanted), now);
+}
+
+std::string Membership::free_name(std::string_view wanted) const {
+  std::string name(wanted);
+  for (int number = 2; name_is_taken(state(), {}, name); ++number) {
+    const std::string suffix = fmt::format("-{}", number);
+    std::size_t length = std::min(wanted.size(), kMaxNameBytes - suffix.size());
+    // Not in the middle of a character: bytes that continue one are 10xxxxxx in UTF-8.
+    while (length > 0 && length < wanted.size() &&
+           (static_cast<unsigned char>(wanted[length]) & 0xc0U) == 0x80U) {
+      --length;
+    }
+    name = std::string(wanted.substr(0, length)) + suffix;
+  }
+  return name;
+}
+
 Result<void> Membership::remove(const Identity& author, const PublicKey& device, std::uint64_t now) {
   return make(author, {.kind = ChangeKind::remove, .subject = device, .time = now});
 }
@@ -170,7 +203,12 @@ Result<void> Membership::promote(const Identity& author, const PublicKey& device
   return make(author, {.kind = ChangeKind::promote, .subject = device});
 }
 
-Result<void> Membership::leave(const Identity& author) { return make(author, {.kind = ChangeKind::leave}); }
+Result<void> Membership::leave(const Identity& author) {
+  Change change{.kind = ChangeKind::leave};
+  const auto let_in = log_.let_in_by(author.public_key());
+  if (let_in && !is_owner(author.public_key())) change.parents = {*let_in};
+  return make(author, std::move(change));
+}
 
 bool Membership::confirm_removals(const Identity& self) {
   bool any = false;

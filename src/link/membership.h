@@ -53,8 +53,13 @@ class Membership {
   /// that was known, so that nobody can lead us back to an older membership.
   Result<Acceptance> accept(std::string_view document);
 
-  // Changes by this device. Code::invalid when they are not its to make; nothing changes then.
+  // Changes by this device. Code::invalid when they are not its to make, Code::exhausted when the cluster has
+  // had too many (kLastRemoval); nothing changes then.
   Result<void> add(const Identity& author, const PublicKey& device, std::string name, std::uint64_t now);
+  /// What an owner does with a device that has paired: add() with free_name(wanted). Without a change when it
+  /// is a member already, because it may never have received its welcome.
+  Result<void> admit(const Identity& author, const PublicKey& device, std::string_view wanted,
+                     std::uint64_t now);
   Result<void> remove(const Identity& author, const PublicKey& device, std::uint64_t now);
   Result<void> rename(const Identity& author, const PublicKey& device, std::string name);
   Result<void> promote(const Identity& author, const PublicKey& device);
@@ -72,6 +77,9 @@ class Membership {
   /// By name, id, or the beginning of an id with or without its dash. Code::not_found with what was probably
   /// meant, Code::invalid when it fits several.
   Result<Member> find(std::string_view text) const;
+  /// `wanted`, or with "-2", "-3" and so on behind it when a member is called so: all phones may call
+  /// themselves "localhost".
+  std::string free_name(std::string_view wanted) const;
 
   /// At most kMaxDocumentBytes of JSON.
   std::string document() const;
@@ -79,6 +87,7 @@ class Membership {
  private:
   Membership(MembershipLog log, std::string cluster_id)
       : log_(std::move(log)), cluster_id_(std::move(cluster_id)) {}
+  Result<void> check_room(ChangeKind kind) const;
   Result<void> make(const Identity& author, Change change);
 
   MembershipLog log_;

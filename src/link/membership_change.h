@@ -16,6 +16,10 @@ namespace caravan::link {
 
 /// Changes that one document can hold. At their longest they fit into kMaxDocumentBytes.
 inline constexpr std::size_t kMaxChanges = 1000;
+/// From then on nobody makes removals (and leaves), or anything else. What is left up to kMaxChanges is for
+/// what several devices make at once, and for confirmations: honest devices can always merge.
+inline constexpr std::size_t kLastRemoval = 900;
+inline constexpr std::size_t kLastOtherChange = 800;
 inline constexpr std::size_t kMaxDocumentBytes = 1U << 20U;
 inline constexpr std::size_t kMaxParents = 8;
 inline constexpr std::size_t kMaxNameBytes = 64;
@@ -27,7 +31,7 @@ enum class ChangeKind {
   create,   ///< the first change of a cluster: its author is the first owner
   add,      ///< a member joins
   remove,   ///< an owner removes somebody else
-  rename,   ///< of a device, by an owner or itself
+  rename,   ///< of a device
   promote,  ///< a member becomes an owner
   leave,    ///< the author removes itself
   seen,     ///< the author has carried out a removal: its voice, should the removed one object afterwards

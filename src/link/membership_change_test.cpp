@@ -64,7 +64,7 @@ TEST(MembershipChange, EveryFieldIsUnderTheSignature) {
   for (const auto& [field, other] : {std::pair<std::string, Json>{"author", hex(filled(9))},
                                      {"cluster", "homf"},
                                      {"name", "pixel-7"},
-                                     {"time", 1'700'000'001}}) {
+                                     {"time", std::uint64_t{1'700'000'001}}}) {
     Json changed = good;
     changed[field] = other;
     const auto read = change_from_json(changed, "c");

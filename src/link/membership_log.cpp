@@ -29,6 +29,7 @@ Result<bool> MembershipLog::insert(Change change) {
   };
   order_.insert(std::lower_bound(order_.begin(), order_.end(), *entry, before), place);
   entries_.push_back(*std::move(entry));
+  note_voids(place);
   // Who knew everything made nothing at the same time as others: no need to weigh it all again.
   if (knew_all && entries_.back().change.kind != ChangeKind::seen) {
     apply(state_, entries_.back().change, entries_.size());
@@ -62,14 +63,24 @@ Result<MembershipLog::Entry> MembershipLog::make_entry(Change change, const Chan
 std::string MembershipLog::refusal_in_past(const Entry& entry) const {
   const Change& change = entry.change;
   if (change.kind == ChangeKind::create) return entries_.empty() ? "" : "another change created the cluster";
-  if (change.kind == ChangeKind::seen) {
-    // Exactly one removal as parent and nothing to choose: nobody can fill the log with confirmations.
-    if (change.parents.size() != 1) return "it confirms no removal";
-    const Change& seen = this->change(index_.at(change.parents.front()));
-    if (seen.kind != ChangeKind::remove) return "it confirms no removal";
-    if (seen.author == change.author) return "it confirms the author's own removal";
-  }
-  return refusal(entry.past == all() ? state_ : resolve(entry.past), change);
+  const MembershipState before = entry.past == all() ? state_ : resolve(entry.past);
+  std::string why = refusal_of_parents(change, before);
+  return why.empty() ? refusal(before, change) : why;
+}
+
+/// What members that are no owners can make leaves them nothing to choose, so that they cannot fill the log:
+/// a `seen` for each removal, a `leave` for each time that they were let in.
+std::string MembershipLog::refusal_of_parents(const Change& change, const MembershipState& before) const {
+  const bool is_seen = change.kind == ChangeKind::seen;
+  if (!is_seen && (change.kind != ChangeKind::leave || before.is_owner(change.author))) return "";
+  const std::string_view why =
+      is_seen ? "it confirms no removal" : "who is no owner leaves what it was let in by, and nothing else";
+  if (change.parents.size() != 1) return std::string(why);
+  const Change& parent = this->change(index_.at(change.parents.front()));
+  if (!is_seen)
+    return parent.kind == ChangeKind::add && parent.subject == change.author ? "" : std::string(why);
+  if (parent.kind != ChangeKind::remove) return std::string(why);
+  return parent.author == change.author ? "it confirms the author's own removal" : "";
 }
 
 MembershipLog::Set MembershipLog::all() const {
@@ -111,19 +122,44 @@ bool MembershipLog::voids(std::size_t removal, std::size_t i) const {
   return (it.author == removed || (lets_in && it.subject == removed)) && concurrent(i, removal);
 }
 
-bool MembershipLog::is_voided(std::size_t i, const Set& removals) const {
-  return std::any_of(removals_.begin(), removals_.end(),
-                     [&](std::size_t removal) { return removals[removal] && voids(removal, i); });
+/// Remembers what the newest entry voids, and what voids it.
+void MembershipLog::note_voids(std::size_t place) {
+  for (const std::size_t removal : removals_) entries_[removal].voids[place] = voids(removal, place);
+  if (change(place).kind != ChangeKind::remove) return;
+  for (std::size_t i = 0; i < place; ++i) entries_[place].voids[i] = voids(place, i);
+}
+
+MembershipLog::Set MembershipLog::voided_by(const Set& removals) const {
+  Set voided;
+  for (const std::size_t removal : removals_) {
+    if (removals[removal]) voided |= entries_[removal].voids;
+  }
+  return voided;
 }
 
 MembershipState MembershipLog::replay(const Set& subset, const Set& removals) const {
   MembershipState state;
+  const Set voided = voided_by(removals);
+  std::vector<std::size_t> leaves;  // carried out
   for (const std::size_t i : order_) {
-    const bool holds = change(i).kind != ChangeKind::remove || removals[i];
-    if (!subset[i] || !holds || is_voided(i, removals) || !refusal(state, change(i)).empty()) continue;
-    apply(state, change(i), entries_[i].past_size + 1);
+    const Change& it = change(i);
+    const bool holds = it.kind != ChangeKind::remove || removals[i];
+    const bool has_left =
+        it.kind == ChangeKind::add && std::any_of(leaves.begin(), leaves.end(), [&](auto leave) {
+          return change(leave).author == it.subject && concurrent(leave, i);
+        });
+    if (!subset[i] || !holds || voided[i] || has_left || !refusal(state, it).empty()) continue;
+    apply(state, it, entries_[i].past_size + 1);
+    if (it.kind == ChangeKind::leave) leaves.push_back(i);
   }
   return state;
+}
+
+std::optional<ChangeId> MembershipLog::let_in_by(const PublicKey& key) const {
+  for (auto i = order_.rbegin(); i != order_.rend(); ++i) {
+    if (change(*i).kind == ChangeKind::add && change(*i).subject == key) return entries_[*i].id;
+  }
+  return std::nullopt;
 }
 
 // Which removals hold (rule 3).
@@ -150,15 +186,13 @@ MembershipLog::Set MembershipLog::decide(const Set& subset) const {
 
 /// Whether its author may remove, when `accepted` are the removals that hold.
 bool MembershipLog::stands(std::size_t removal, const Set& accepted) const {
-  return !is_voided(removal, accepted) &&
+  return !voided_by(accepted)[removal] &&
          replay(entries_[removal].past, accepted).is_owner(change(removal).author);
 }
 
 bool MembershipLog::undoes(std::size_t removal, std::size_t other, const Set& accepted) const {
-  const Set& past = entries_[other].past;
-  bool touches = voids(removal, other);
-  for (std::size_t i = 0; i < entries_.size() && !touches; ++i) touches = past[i] && voids(removal, i);
-  if (!touches) return false;  // cheaper than to try
+  const Set& voids = entries_[removal].voids;
+  if (!voids[other] && (voids & entries_[other].past).none()) return false;  // cheaper than to try
   Set with = accepted;
   with.set(removal);
   return !stands(other, with);
@@ -261,11 +295,12 @@ std::optional<ChangeId> MembershipLog::unconfirmed_removal(const PublicKey& vote
     const bool mine = entry.change.kind == ChangeKind::seen && entry.change.author == voter;
     if (mine) confirmed.set(index_.at(entry.change.parents.front()));
   }
+  const Set contradicted = voided_by(confirmed);
   for (const std::size_t i : removals_) {
     const auto former = state_.removed.find(change(i).subject);
     const bool holds = former != state_.removed.end() && !former->second.left &&
                        former->second.at_version == entries_[i].past_size + 1;
-    if (!holds || confirmed[i] || change(i).author == voter || is_voided(i, confirmed)) continue;
+    if (!holds || confirmed[i] || change(i).author == voter || contradicted[i]) continue;
     const MembershipState before = resolve(entries_[i].past);
     if (before.is_owner(change(i).subject) && before.is_member(voter)) return entries_[i].id;
   }

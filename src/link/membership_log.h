@@ -6,15 +6,15 @@
 // 1. A change is taken only if it was its author's to make, judged by its own past alone. That never changes
 //    afterwards, so that everybody takes the same ones.
 // 2. A removal voids what the removed device did at the same time, and an addition or promotion of that
-// device
-//    at the same time. Whoever was removed can therefore sign what it likes with an old past: it is void.
+//    device at the same time. Whoever was removed can therefore sign what it likes with an old past: it is
+//    void.
 // 3. Of removals that would undo each other (A removes B while B removes A) one is chosen: that of the device
-// of
-//    which more members say that it is out (by a removal, or by confirming one with `seen`), then that by the
-//    cluster's creator, then that by the lower key. What would undo the chosen one is dropped. A device
+//    of which more members say that it is out (by a removal, or by confirming one with `seen`), then that by
+//    the cluster's creator, then that by the lower key. What would undo the chosen one is dropped. A device
 //    confirms only the first that it learns of, so that one who was removed and objects later comes too late.
 // 4. What is left is carried out in the order (number of changes in its past, id), and what is then refused
-//    (a second addition, the last owner leaving) is passed over.
+//    (a second addition, the last owner leaving) is passed over. So is the addition of a device at the same
+//    time as it left.
 #pragma once
 
 #include <bitset>
@@ -48,6 +48,8 @@ class MembershipLog {
   /// A removal of an owner that holds, that `voter` is neither author of nor has answered with a `seen`, and
   /// against which it has not confirmed another. Nothing when there is none.
   std::optional<ChangeId> unconfirmed_removal(const PublicKey& voter) const;
+  /// The last change that let this device in: the only parent of its `leave`, unless it is an owner.
+  std::optional<ChangeId> let_in_by(const PublicKey& key) const;
 
  private:
   using Set = std::bitset<kMaxChanges>;
@@ -57,12 +59,14 @@ class MembershipLog {
     ChangeId id{};
     Set past;  ///< all that its author knew; not itself
     std::size_t past_size = 0;
+    Set voids;  ///< of a removal (rule 2)
   };
 
   const Change& change(std::size_t i) const { return entries_[i].change; }
   bool concurrent(std::size_t a, std::size_t b) const;
   bool voids(std::size_t removal, std::size_t i) const;
-  bool is_voided(std::size_t i, const Set& removals) const;
+  void note_voids(std::size_t place);
+  Set voided_by(const Set& removals) const;
   MembershipState replay(const Set& subset, const Set& removals) const;
   MembershipState resolve(const Set& subset) const { return replay(subset, decide(subset)); }
 
@@ -79,6 +83,7 @@ class MembershipLog {
 
   Result<Entry> make_entry(Change change, const ChangeId& id) const;
   std::string refusal_in_past(const Entry& entry) const;
+  std::string refusal_of_parents(const Change& change, const MembershipState& before) const;
   Set all() const;
 
   std::vector<Entry> entries_;  ///< as they arrived

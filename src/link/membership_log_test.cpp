@@ -57,6 +57,9 @@ class World {
     change.kind = kKinds[below(kKinds.size())];
     if (change.kind == ChangeKind::add && below(2) == 0) change.subject = fresh_key();
     if (below(4) == 0) change.parents = old_parents(node.log);  // as one would who hides what it knows
+    const auto let_in = node.log.let_in_by(node.key);
+    const bool leaves = change.kind == ChangeKind::leave && let_in && !node.log.state().is_owner(node.key);
+    if (leaves) change.parents = {*let_in};
     return change;
   }
 
@@ -91,11 +94,9 @@ class World {
   }
 
   void settle() {
-    for (int round = 0; round < 2; ++round) {
-      for (Node& from : nodes_) {
-        for (Node& to : nodes_) give(from, to);
-      }
-    }
+    Node& first = nodes_.front();
+    for (const Node& from : nodes_) give(from, first);
+    for (Node& to : nodes_) give(first, to);
   }
 
   void expect_agreement() const {
@@ -129,10 +130,10 @@ void expect_no_power(World& world, const PublicKey& removed) {
   }
 }
 
-TEST(MembershipLog, ThousandsOfSchedulesEndTheSameEverywhere) {
+TEST(MembershipLog, HundredsOfSchedulesEndTheSameEverywhere) {
   std::size_t removed = 0;
   std::size_t quarrels = 0;
-  for (unsigned seed = 0; seed < 2000 && !::testing::Test::HasFailure(); ++seed) {
+  for (unsigned seed = 0; seed < 400 && !::testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     World world(seed, 3 + seed % 3, 2);
     for (std::size_t step = 0; step < 16; ++step) {
@@ -155,13 +156,13 @@ TEST(MembershipLog, ThousandsOfSchedulesEndTheSameEverywhere) {
     }
   }
   // The schedules have in them what they are about.
-  EXPECT_GT(removed, 1000U);
-  EXPECT_GT(quarrels, 200U);
+  EXPECT_GT(removed, 200U);
+  EXPECT_GT(quarrels, 40U);
 }
 
 TEST(MembershipLog, WhoeverWasRemovedCannotObjectOnceOthersConfirmed) {
   std::size_t objections = 0;
-  for (unsigned seed = 0; seed < 500 && !::testing::Test::HasFailure(); ++seed) {
+  for (unsigned seed = 0; seed < 200 && !::testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     World world(seed, 3, 2);
     Node& remover = world.nodes()[1];
@@ -191,7 +192,7 @@ TEST(MembershipLog, WhoeverWasRemovedCannotObjectOnceOthersConfirmed) {
     EXPECT_FALSE(state.is_member(stolen.key));
     EXPECT_EQ(state.members.size(), 4U) << "no friends, and nobody else is gone";
   }
-  EXPECT_GT(objections, 50U);
+  EXPECT_GT(objections, 20U);
 }
 
 TEST(MembershipLog, ACircleOfThreeRemovalsIsCutAtOnePlace) {

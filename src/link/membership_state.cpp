@@ -44,8 +44,7 @@ std::string refusal(const MembershipState& state, const Change& change) {
     const bool last = state.is_owner(change.author) && state.owners() == 1;
     return last ? "the last owner cannot leave: promote another device first" : "";
   }
-  const bool own_name = change.kind == ChangeKind::rename && change.subject == change.author;
-  if (!state.is_owner(change.author) && !own_name) return "its author is not an owner";
+  if (!state.is_owner(change.author)) return "its author is not an owner";
   return refusal_about_subject(state, change);
 }
 

@@ -91,11 +91,12 @@ TEST_F(MembershipOfThree, OnlyOwnersChangeOthers) {
   EXPECT_FALSE(at_c.remove(c, a.public_key(), kNow).ok());
   EXPECT_FALSE(at_c.promote(c, c.public_key()).ok());
   EXPECT_FALSE(at_c.rename(c, a.public_key(), "mine").ok());
+  EXPECT_FALSE(at_c.rename(c, c.public_key(), "kitchen").ok()) << "or it could fill the log";
   EXPECT_FALSE(at_c.leave(d).ok());
   EXPECT_EQ(at_c.document(), before);
-  EXPECT_TRUE(at_c.rename(c, c.public_key(), "kitchen").ok());
-  EXPECT_TRUE(give(at_c, at_a));
-  EXPECT_EQ(at_a.state().members.at(c.public_key()).name, "kitchen");
+  EXPECT_TRUE(at_b.rename(b, c.public_key(), "kitchen").ok());
+  EXPECT_TRUE(give(at_b, at_c));
+  EXPECT_EQ(at_c.state().members.at(c.public_key()).name, "kitchen");
 }
 
 TEST_F(MembershipOfThree, WhatMakesNoSenseIsRefused) {
@@ -159,7 +160,64 @@ TEST_F(MembershipOfThree, ARemovedDeviceCanBeLetInAgain) {
   exchange(at_a, at_c);
   EXPECT_TRUE(at_c.is_member(c.public_key()));
   EXPECT_TRUE(at_c.state().removed.empty());
-  EXPECT_TRUE(at_c.rename(c, c.public_key(), "kitchen").ok());
+  EXPECT_TRUE(at_c.leave(c).ok());
+  exchange(at_a, at_c);
+  EXPECT_FALSE(at_a.is_member(c.public_key()));
+  EXPECT_TRUE(at_a.state().removed.at(c.public_key()).left);
+}
+
+TEST_F(MembershipOfThree, LeavingWinsOverBeingLetInAtTheSameTime) {
+  // Both owners let d in, b after other changes; d hears of a's only, and leaves.
+  ASSERT_TRUE(at_a.add(a, d.public_key(), "d", kNow).ok());
+  for (const char* name : {"c1", "c2", "c3"}) ASSERT_TRUE(at_b.rename(b, c.public_key(), name).ok());
+  ASSERT_TRUE(at_b.add(b, d.public_key(), "d", kNow).ok());
+  Membership at_d = *Membership::join(at_a.document(), a.public_key(), d.public_key());
+  ASSERT_TRUE(at_d.leave(d).ok());
+  exchange(at_a, at_b);
+  EXPECT_TRUE(at_a.is_member(d.public_key()));
+  exchange(at_a, at_d);
+  exchange(at_b, at_d);
+  EXPECT_FALSE(at_b.is_member(d.public_key()));
+  EXPECT_EQ(at_b.state(), at_a.state());
+  ASSERT_TRUE(at_b.add(b, d.public_key(), "d", kNow).ok()) << "in knowledge of its leaving, it may come back";
+  EXPECT_TRUE(at_b.is_member(d.public_key()));
+}
+
+TEST_F(MembershipOfThree, LeavingWinsOverPromotionAtTheSameTime) {
+  ASSERT_TRUE(at_c.leave(c).ok());
+  ASSERT_TRUE(at_a.promote(a, c.public_key()).ok());
+  exchange(at_a, at_c);
+  EXPECT_FALSE(at_a.is_member(c.public_key()));
+  EXPECT_EQ(at_a.state().owners(), 2U);
+}
+
+TEST_F(MembershipOfThree, AdmitsUnderAFreeNameAndOnlyOnce) {
+  ASSERT_TRUE(at_a.admit(a, d.public_key(), "c", kNow).ok());
+  EXPECT_EQ(at_a.state().members.at(d.public_key()).name, "c-2");
+  const std::uint64_t version = at_a.version();
+  EXPECT_TRUE(at_a.admit(a, d.public_key(), "c", kNow).ok()) << "its welcome was lost";
+  EXPECT_EQ(at_a.version(), version);
+  EXPECT_FALSE(at_c.admit(c, b.public_key(), "b", kNow).ok());
+  EXPECT_FALSE(at_c.admit(c, test_identity(5).public_key(), "e", kNow).ok());
+  const std::string longest = "x" + std::string(kMaxNameBytes - 3, 'y') + "\xc3\xa4";
+  ASSERT_TRUE(at_a.rename(a, b.public_key(), longest).ok());
+  EXPECT_EQ(at_a.free_name(longest), longest.substr(0, kMaxNameBytes - 2) + "-2");
+  ASSERT_TRUE(at_a.rename(a, b.public_key(), longest.substr(1) + "z").ok());
+  EXPECT_EQ(at_a.free_name(longest.substr(1) + "z"), std::string(kMaxNameBytes - 3, 'y') + "-2")
+      << "no half character";
+}
+
+TEST_F(MembershipOfThree, AMemberCanMakeNoMoreThanOneOfEach) {
+  ASSERT_TRUE(at_a.remove(a, b.public_key(), kNow).ok());
+  ASSERT_TRUE(give(at_a, at_c));
+  EXPECT_TRUE(at_c.confirm_removals(c));
+  ASSERT_TRUE(at_c.leave(c).ok());
+  const std::uint64_t version = at_c.version();
+  Membership again = at_a;  // as if it had never left, and knew other changes
+  ASSERT_TRUE(again.rename(a, c.public_key(), "other").ok());
+  ASSERT_TRUE(again.leave(c).ok());
+  exchange(again, at_c);
+  EXPECT_EQ(at_c.version(), version + 1) << "the rename: the leave is the same one";
 }
 
 TEST_F(MembershipOfThree, WhoWasRemovedCannotObjectOnceAnotherHasConfirmed) {
@@ -263,19 +321,23 @@ TEST_F(MembershipOfThree, ShowsWhatPeopleWantToKnow) {
 
 TEST(Membership, TheFullestDocumentFits) {
   const Identity owner = test_identity(1);
+  const Identity other = test_identity(2);
   auto membership = Membership::create(owner, std::string(kMaxNameBytes, '"'), "a", kNow);
   ASSERT_TRUE(membership.ok());
-  std::size_t made = 1;
-  for (;
-       membership->rename(owner, owner.public_key(), std::string(kMaxNameBytes, made % 2 == 0 ? '"' : '\\'));
-       ++made) {
+  ASSERT_TRUE(membership->add(owner, other.public_key(), "b", kNow).ok());
+  const auto rename = [&](std::uint64_t i) {
+    return membership->rename(owner, owner.public_key(), std::string(kMaxNameBytes, i % 2 == 0 ? '"' : '\\'));
+  };
+  while (rename(membership->version()).ok()) {
   }
-  EXPECT_EQ(made, kMaxChanges);
-  EXPECT_EQ(membership->rename(owner, owner.public_key(), "b").error().code, Code::exhausted);
-  // The longest change has eight parents instead of one: 67 bytes each.
-  const std::size_t longest = membership->document().size() + kMaxChanges * (kMaxParents - 1) * 67;
-  EXPECT_LT(longest, kMaxDocumentBytes);
+  EXPECT_EQ(membership->version(), kLastOtherChange);
+  EXPECT_EQ(rename(0).error().code, Code::exhausted);
+  EXPECT_FALSE(rename(0).error().hint.empty());
+  // A longest change has eight parents instead of one: 67 bytes each.
+  const std::size_t mean = membership->document().size() / kLastOtherChange + (kMaxParents - 1) * 67;
+  EXPECT_LT(kMaxChanges * (mean + 1), kMaxDocumentBytes);
   EXPECT_EQ(Membership::parse(membership->document())->summary(), membership->summary());
+  EXPECT_TRUE(membership->remove(owner, other.public_key(), kNow).ok()) << "there is always room for that";
 }
 
 }  // namespace
