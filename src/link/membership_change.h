@@ -21,6 +21,9 @@ inline constexpr std::size_t kMaxChanges = 1000;
 inline constexpr std::size_t kLastRemoval = 900;
 inline constexpr std::size_t kLastOtherChange = 800;
 inline constexpr std::size_t kMaxDocumentBytes = 1U << 20U;
+/// Removals made at the same time as others that they could undo: to decide between them takes more than the
+/// square of their number.
+inline constexpr std::size_t kMaxQuarrels = 32;
 inline constexpr std::size_t kMaxParents = 8;
 inline constexpr std::size_t kMaxNameBytes = 64;
 

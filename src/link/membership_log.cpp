@@ -6,6 +6,15 @@
 #include <fmt/format.h>
 
 namespace caravan::link {
+namespace {
+
+/// Whether `removal` would void `it`, were both made at the same time (rule 2).
+bool aims_at(const Change& removal, const Change& it) {
+  const bool lets_in = it.kind == ChangeKind::add || it.kind == ChangeKind::promote;
+  return it.author == removal.subject || (lets_in && it.subject == removal.subject);
+}
+
+}  // namespace
 
 // What arrives, and where it is put.
 
@@ -14,22 +23,30 @@ Result<bool> MembershipLog::insert(Change change) {
   if (contains(id)) return false;
   auto entry = make_entry(std::move(change), id);
   if (!entry) return entry.error();
+  const Set quarrels = quarrels_with(*entry);
+  if (quarrels.count() > kMaxQuarrels) {
+    return Error{Code::exhausted, fmt::format("more than {} removals contradict each other", kMaxQuarrels),
+                 "create a new cluster, without devices that a stranger may hold"};
+  }
   if (const std::string why = refusal_in_past(*entry); !why.empty()) {
     return Error{Code::invalid, fmt::format("{} was not to be made: {}", name_of(entry->change.kind), why),
                  ""};
   }
+  quarrels_ = quarrels;
   const bool knew_all = entry->past == all();
   const std::size_t place = entries_.size();
   for (const ChangeId& parent : entry->change.parents) heads_.erase(index_.at(parent));
   heads_.insert(place);
   index_[id] = place;
+  for (const std::size_t removal : removals_) {
+    entries_[removal].voids[place] = !entry->past[removal] && aims_at(this->change(removal), entry->change);
+  }
   if (entry->change.kind == ChangeKind::remove) removals_.push_back(place);
   const auto before = [&](std::size_t a, const Entry& b) {
     return std::tie(entries_[a].past_size, entries_[a].id) < std::tie(b.past_size, b.id);
   };
   order_.insert(std::lower_bound(order_.begin(), order_.end(), *entry, before), place);
   entries_.push_back(*std::move(entry));
-  note_voids(place);
   // Who knew everything made nothing at the same time as others: no need to weigh it all again.
   if (knew_all && entries_.back().change.kind != ChangeKind::seen) {
     apply(state_, entries_.back().change, entries_.size());
@@ -57,7 +74,25 @@ Result<MembershipLog::Entry> MembershipLog::make_entry(Change change, const Chan
   entry.past_size = entry.past.count();
   entry.id = id;
   entry.change = std::move(change);
+  for (std::size_t i = 0; i < entries_.size() && entry.change.kind == ChangeKind::remove; ++i) {
+    entry.voids[i] = !entry.past[i] && aims_at(entry.change, this->change(i));
+  }
   return entry;
+}
+
+/// The removals of which one was made at the same time as another that it could undo, with a new one.
+MembershipLog::Set MembershipLog::quarrels_with(const Entry& entry) const {
+  Set quarrels = quarrels_;
+  if (entry.change.kind != ChangeKind::remove) return quarrels;
+  for (const std::size_t i : removals_) {
+    const Entry& other = entries_[i];
+    const bool touches = entry.voids[i] || (entry.voids & other.past).any() ||
+                         aims_at(other.change, entry.change) || (other.voids & entry.past).any();
+    if (entry.past[i] || !touches) continue;
+    quarrels.set(i);
+    quarrels.set(entries_.size());
+  }
+  return quarrels;
 }
 
 std::string MembershipLog::refusal_in_past(const Entry& entry) const {
@@ -113,20 +148,6 @@ Hash MembershipLog::digest() const {
 
 bool MembershipLog::concurrent(std::size_t a, std::size_t b) const {
   return a != b && !entries_[a].past[b] && !entries_[b].past[a];
-}
-
-bool MembershipLog::voids(std::size_t removal, std::size_t i) const {
-  const Change& it = change(i);
-  const PublicKey& removed = change(removal).subject;
-  const bool lets_in = it.kind == ChangeKind::add || it.kind == ChangeKind::promote;
-  return (it.author == removed || (lets_in && it.subject == removed)) && concurrent(i, removal);
-}
-
-/// Remembers what the newest entry voids, and what voids it.
-void MembershipLog::note_voids(std::size_t place) {
-  for (const std::size_t removal : removals_) entries_[removal].voids[place] = voids(removal, place);
-  if (change(place).kind != ChangeKind::remove) return;
-  for (std::size_t i = 0; i < place; ++i) entries_[place].voids[i] = voids(place, i);
 }
 
 MembershipLog::Set MembershipLog::voided_by(const Set& removals) const {

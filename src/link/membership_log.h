@@ -32,7 +32,8 @@ namespace caravan::link {
 class MembershipLog {
  public:
   /// True when it is new, false when it was known. Code::not_found when a parent is not known,
-  /// Code::invalid when it was not its author's to make, Code::exhausted when the log is full.
+  /// Code::invalid when it was not its author's to make, Code::exhausted when the log is full or has more
+  /// than kMaxQuarrels removals of which each could undo another.
   Result<bool> insert(Change change);
 
   /// What follows from all of them.
@@ -64,8 +65,6 @@ class MembershipLog {
 
   const Change& change(std::size_t i) const { return entries_[i].change; }
   bool concurrent(std::size_t a, std::size_t b) const;
-  bool voids(std::size_t removal, std::size_t i) const;
-  void note_voids(std::size_t place);
   Set voided_by(const Set& removals) const;
   MembershipState replay(const Set& subset, const Set& removals) const;
   MembershipState resolve(const Set& subset) const { return replay(subset, decide(subset)); }
@@ -81,6 +80,7 @@ class MembershipLog {
   std::map<PublicKey, std::size_t> voices_against(const std::vector<std::size_t>& circle, const Set& accepted,
                                                   const Set& subset) const;
 
+  Set quarrels_with(const Entry& entry) const;
   Result<Entry> make_entry(Change change, const ChangeId& id) const;
   std::string refusal_in_past(const Entry& entry) const;
   std::string refusal_of_parents(const Change& change, const MembershipState& before) const;
@@ -90,6 +90,7 @@ class MembershipLog {
   std::map<ChangeId, std::size_t> index_;
   std::vector<std::size_t> order_;  ///< of rule 4
   std::vector<std::size_t> removals_;
+  Set quarrels_;
   std::set<std::size_t> heads_;
   MembershipState state_;
 };

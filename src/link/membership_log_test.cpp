@@ -242,6 +242,38 @@ TEST(MembershipLog, ConfirmationsLeaveNothingToChoose) {
   EXPECT_EQ(voter.log.digest(), digest);
 }
 
+TEST(MembershipLog, ManyRemovalsAtOnceAreTakenUnlessTheyContradictEachOther) {
+  World world(1, 2, 2);
+  Node& one = world.nodes()[0];
+  Node& two = world.nodes()[1];
+  constexpr std::size_t kMany = kMaxQuarrels / 2 + 4;  // of each: together more than might quarrel
+  std::vector<PublicKey> others;
+  for (std::size_t i = 0; i < 2 * kMany; ++i) {
+    others.push_back(world.fresh_key());
+    ASSERT_TRUE(World::make(one, {.kind = ChangeKind::add, .subject = others.back(), .name = "n"}));
+  }
+  world.settle();
+  for (const PublicKey& other : others) {
+    Node& remover = &other < &others[kMany] ? one : two;
+    ASSERT_TRUE(World::make(remover, {.kind = ChangeKind::remove, .subject = other}));
+  }
+  world.settle();
+  world.expect_agreement();
+  EXPECT_EQ(one.log.state().members.size(), 4U);
+  // One who signs as many removals with a hidden past as it likes.
+  const auto before = two.log.heads();
+  ASSERT_TRUE(World::make(one, {.kind = ChangeKind::remove, .subject = two.key}));
+  Node rogue{two.key, one.log};
+  std::size_t taken = 0;
+  for (std::uint64_t i = 0; i < kMaxQuarrels + 8; ++i) {
+    Change change{.kind = ChangeKind::remove, .parents = before, .subject = one.key, .time = i};
+    taken += World::make(rogue, std::move(change)) ? 1U : 0U;
+  }
+  EXPECT_EQ(taken, kMaxQuarrels - 1);
+  EXPECT_TRUE(rogue.log.state().is_owner(one.key));
+  EXPECT_TRUE(World::make(one, {.kind = ChangeKind::remove, .subject = world.nodes()[2].key}));
+}
+
 TEST(MembershipLog, RefusesASecondCreation) {
   World world(1, 1, 0);
   Node& node = world.nodes()[0];
