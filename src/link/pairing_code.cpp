@@ -29,12 +29,8 @@ Result<Hash> Invitation::redeem(const Hash& joiner_proof, const PublicKey& joine
   const std::string hint = "run `caravan invite` on an owner for a new code";
   if (used_) return Error{Code::unavailable, "this code has been used", hint};
   if (now >= ends_) return Error{Code::unavailable, "this code is too old", hint};
-  if (now < next_allowed_) {
-    return Error{Code::unavailable, "somebody has just tried a wrong code", "try again in a second"};
-  }
   const Hash expected = code_.joiner_proof(joiner, owner, binding);
   if (!same_secret(text_of(expected), text_of(joiner_proof))) {
-    next_allowed_ = now + kGuessCost;
     return Error{Code::invalid, "this is not the code in force", hint};
   }
   used_ = true;
@@ -88,7 +84,7 @@ PairingActions CodeJoiner::fail(Error error, bool tell_peer) {
 }
 
 PairingActions CodeOwner::on(std::string_view message, TimePoint now) {
-  if (is_over()) return {};
+  if (is_over() || state_ == State::penalty) return {};
   const auto decoded = decode_pairing_message(message);
   if (!decoded) return fail(decoded.error());
   if (const auto* refusal = std::get_if<PairRefusal>(&*decoded)) {
@@ -99,7 +95,12 @@ PairingActions CodeOwner::on(std::string_view message, TimePoint now) {
     return fail(Error{Code::invalid, "the joining device sent a message out of turn", "try again"});
   }
   const auto answer = invitation_->redeem(proof->proof, sides_.peer, sides_.own, sides_.binding, now);
-  if (!answer) return fail(answer.error());
+  if (!answer) {
+    state_ = State::penalty;
+    deadline_ = now + kGuessCost;
+    wrong_ = answer.error();
+    return {};
+  }
   answer_ = answer.value();
   state_ = State::admitting;
   return {AdmitDevice{sides_.peer, proof->name}};
@@ -112,17 +113,21 @@ PairingActions CodeOwner::welcome(std::string document) {
 }
 
 PairingActions CodeOwner::cannot_admit(Error error) {
-  return state_ == State::admitting ? fail(std::move(error)) : PairingActions{};
+  if (state_ != State::admitting) return {};
+  invitation_->give_back();
+  return fail(std::move(error));
 }
 
 PairingActions CodeOwner::on_time(TimePoint now) {
   const auto deadline = next_deadline();
   if (!deadline || now < *deadline) return {};
+  if (state_ == State::penalty) return fail(wrong_);
   return fail(Error{Code::unavailable, "the joining device did not answer in time", "try again"});
 }
 
 std::optional<TimePoint> CodeOwner::next_deadline() const {
-  return state_ == State::proof ? std::optional(deadline_) : std::nullopt;
+  const bool waits = state_ == State::proof || state_ == State::penalty;
+  return waits ? std::optional(deadline_) : std::nullopt;
 }
 
 PairingActions CodeOwner::fail(Error error, bool tell_peer) {

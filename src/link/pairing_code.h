@@ -23,7 +23,7 @@
 namespace caravan::link {
 
 inline constexpr std::chrono::minutes kCodeLifetime{10};
-inline constexpr std::chrono::seconds kGuessCost{1};
+inline constexpr std::chrono::seconds kGuessCost{1};  ///< until a wrong proof is answered
 inline constexpr std::chrono::seconds kCodeStep{10};  ///< for each message of the other device
 inline constexpr std::size_t kSecretBytes = 16;
 inline constexpr std::size_t kMaxCodeAddresses = 8;
@@ -70,25 +70,26 @@ class InvitationCode {
   std::uint64_t ends_at_ = 0;
 };
 
-/// An owner's code in force, for all connections together: ten minutes, once, a second for each wrong guess.
+/// An owner's code in force, for all connections together: for ten minutes, once. A wrong proof changes
+/// nothing, so that no stranger can hold up who has the code; it costs the guesser a second (CodeOwner).
 class Invitation {
  public:
   Invitation(InvitationCode code, TimePoint now) : code_(std::move(code)), ends_(now + kCodeLifetime) {}
 
   bool is_open(TimePoint now) const { return !used_ && now < ends_; }
-  /// When the next proof is looked at; before, each is refused unseen.
-  TimePoint next_allowed() const { return next_allowed_; }
+  TimePoint ends() const { return ends_; }
   const InvitationCode& code() const { return code_; }
 
-  /// The owner's answer to a right proof, which uses the code up. Code::unavailable when it is used, too old,
-  /// or it is too early for another guess; Code::invalid for a wrong proof.
+  /// The owner's answer to a right proof, which uses the code up. Code::unavailable when it is used or too
+  /// old; Code::invalid for a wrong proof.
   Result<Hash> redeem(const Hash& joiner_proof, const PublicKey& joiner, const PublicKey& owner,
                       std::string_view binding, TimePoint now);
+  /// After a right proof, when the device could not be admitted all the same.
+  void give_back() { used_ = false; }
 
  private:
   InvitationCode code_;
   TimePoint ends_;
-  TimePoint next_allowed_{};
   bool used_ = false;
 };
 
@@ -121,7 +122,8 @@ class CodeJoiner {
   TimePoint deadline_;
 };
 
-/// `invitation` has to outlive it.
+/// `invitation` has to outlive it. One proof a connection; a wrong one is answered kGuessCost later, and
+/// until then nothing is read.
 class CodeOwner {
  public:
   CodeOwner(Invitation& invitation, CodeSides sides, TimePoint now)
@@ -136,13 +138,14 @@ class CodeOwner {
   bool is_over() const { return state_ == State::over; }
 
  private:
-  enum class State { proof, admitting, over };
+  enum class State { proof, penalty, admitting, over };
   PairingActions fail(Error error, bool tell_peer = true);
 
   Invitation* invitation_;
   CodeSides sides_;
   State state_ = State::proof;
   TimePoint deadline_;
+  Error wrong_{};  ///< what is told when the penalty is over
   Hash answer_{};
 };
 

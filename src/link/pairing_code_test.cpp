@@ -134,7 +134,8 @@ class PairingByCode : public ::testing::Test {
   }
   PairingActions try_at(TimePoint now, const std::string& message, const PublicKey& peer = kJoiner) {
     CodeOwner owner(invitation, {kOwner, peer, kBinding}, now);
-    return owner.on(message, now);
+    auto actions = owner.on(message, now);
+    return actions.empty() ? owner.on_time(now + kGuessCost) : actions;
   }
   Invitation invitation{code(), kStart};
   const std::string wrong = encode(CodeProof{kPairingVersion, "tablet", filled(7)});
@@ -166,22 +167,24 @@ TEST_F(PairingByCode, ForTenMinutes) {
   EXPECT_NE(find<AdmitDevice>(try_at(last, proof(kJoiner, kBinding))), nullptr);
 }
 
-TEST_F(PairingByCode, AWrongGuessCostsASecond) {
-  EXPECT_THAT(failure(try_at(kStart, wrong)), HasSubstr("not the code in force"));
-  EXPECT_EQ(invitation.next_allowed(), kStart + seconds(1));
-  const TimePoint early = kStart + std::chrono::milliseconds(999);
-  EXPECT_THAT(failure(try_at(early, wrong)), HasSubstr("just tried"));
-  EXPECT_THAT(failure(try_at(early, proof(kJoiner, kBinding))), HasSubstr("just tried")) << "refused unseen";
-  EXPECT_EQ(invitation.next_allowed(), kStart + seconds(1));
-  EXPECT_NE(find<AdmitDevice>(try_at(kStart + seconds(1), proof(kJoiner, kBinding))), nullptr);
+TEST_F(PairingByCode, AWrongGuessCostsTheGuesserASecondAndNobodyElse) {
+  CodeOwner guesser(invitation, {kOwner, kMiddle, kBinding}, kStart);
+  EXPECT_TRUE(guesser.on(wrong, kStart).empty()) << "not a word yet";
+  EXPECT_EQ(guesser.next_deadline(), kStart + kGuessCost);
+  EXPECT_TRUE(guesser.on(proof(kMiddle, kBinding), kStart).empty()) << "one guess a connection, right or not";
+  EXPECT_TRUE(guesser.on_time(kStart + kGuessCost - std::chrono::milliseconds(1)).empty());
+  EXPECT_TRUE(invitation.is_open(kStart));
+  EXPECT_NE(find<AdmitDevice>(try_at(kStart, proof(kJoiner, kBinding))), nullptr);
+  const auto told = guesser.on_time(kStart + kGuessCost);
+  EXPECT_THAT(failure(told), HasSubstr("not the code in force"));
+  EXPECT_THAT(sent(told), HasSubstr("not the code in force"));
+  EXPECT_TRUE(guesser.is_over());
 }
 
-TEST_F(PairingByCode, NobodyGetsMoreGuessesThanSeconds) {
-  int looked_at = 0;
-  for (TimePoint now = kStart; now < kStart + minutes(11); now += std::chrono::milliseconds(100)) {
-    looked_at += failure(try_at(now, wrong)).find("not the code in force") != std::string::npos ? 1 : 0;
-  }
-  EXPECT_EQ(looked_at, 600);
+TEST_F(PairingByCode, StrangersCannotKillTheInvitation) {
+  for (int i = 0; i < 1000; ++i)
+    EXPECT_THAT(failure(try_at(kStart, wrong, kMiddle)), HasSubstr("not the code"));
+  EXPECT_NE(find<AdmitDevice>(try_at(kStart, proof(kJoiner, kBinding))), nullptr);
 }
 
 TEST_F(PairingByCode, InTheMiddleNobodyPassesForTheOwner) {
@@ -221,7 +224,7 @@ TEST_F(PairingByCode, GarbageAndWrongTurnsEndIt) {
     EXPECT_NE(failure(joiner.on(bad, kStart)), "") << bad.substr(0, 60);
     EXPECT_TRUE(joiner.on(bad, kStart).empty());
   }
-  EXPECT_EQ(invitation.next_allowed(), TimePoint{}) << "none of them was a guess";
+  EXPECT_TRUE(invitation.is_open(kStart));
 }
 
 TEST_F(PairingByCode, EveryWaitHasAnEnd) {
@@ -246,6 +249,7 @@ TEST_F(PairingByCode, WhatCannotBeAdmittedIsSaid) {
   CodeJoiner joiner(code(), {kJoiner, kOwner, kBinding}, "tablet");
   (void)joiner.start(kStart);
   EXPECT_THAT(failure(joiner.on(sent(refused), kStart)), HasSubstr("the disk is full"));
+  EXPECT_NE(find<AdmitDevice>(try_at(kStart, proof(kJoiner, kBinding))), nullptr) << "the code is still good";
 }
 
 }  // namespace

@@ -70,7 +70,7 @@ Result<PairingMessage> decode_pairing_message(std::string_view text,
 struct SendText {
   std::string text;
 };
-/// Show the digits, and let the person say whether the other screen shows the same: then confirm().
+/// Show the digits. At the owner, let the person say whether the other screen shows the same: then confirm().
 struct ShowDigits {
   std::string digits;
   PublicKey peer{};

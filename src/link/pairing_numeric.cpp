@@ -145,8 +145,7 @@ PairingActions NumericJoiner::join_if_agreed() {
 PairingActions NumericJoiner::on_time(TimePoint now) {
   const auto deadline = next_deadline();
   if (!deadline || now < *deadline) return {};
-  return fail(too_slow(state_ == State::person && !agreed_ ? "nobody here compared the digits, or the owner"
-                                                           : "the owner"));
+  return fail(too_slow(welcome_ ? "the person at this device" : "the owner"));
 }
 
 std::optional<TimePoint> NumericJoiner::next_deadline() const {

@@ -1,5 +1,5 @@
-// Pairing by numeric comparison: both screens show the same six digits, a person says so. Pure state
-// machines, one for each side of one connection; no socket, clock or random numbers of their own.
+// Pairing by numeric comparison: both screens show the same six digits, and a person says so at the owner.
+// Pure state machines, one for each side of one connection; no socket, clock or random numbers of their own.
 //
 // After LE Secure Connections (Bluetooth Core Specification, Vol 3, Part H, 2.3.5.6.2; functions f4 and g2
 // in 2.2.6 and 2.2.9), with SHA-256 for AES-CMAC, the Ed25519 keys that TLS has verified for the exchanged
@@ -9,7 +9,7 @@
 //     joiner -> owner   pair_nonce   joiner's nonce
 //     owner  -> joiner  pair_reveal  owner's nonce; the joiner checks the commitment
 //     both show         digits       = g2(joiner's key, owner's key, binding, both nonces)
-//     owner  -> joiner  pair_welcome after its person agreed
+//     owner  -> joiner  pair_welcome after its person agreed; the joiner asks its own only if it is told to
 // Who stands in the middle has to fix its nonce towards either side before it knows the other's, so that it
 // can choose no digits: they are the same on both screens by chance only, once in a million. Three tries are
 // allowed.
@@ -68,15 +68,20 @@ struct PairingSides {
   Hash nonce{};
 };
 
+/// Whether the joiner waits for its own person too. One key press at the owner keeps everybody out of the
+/// cluster; a second one at the joiner keeps the joiner out of a stranger's (docs/protocol.md).
+enum class JoinerAsks { nobody, its_person };
+
 /// Of the device that wants in.
 class NumericJoiner {
  public:
-  NumericJoiner(PairingSides sides, std::string name) : sides_(std::move(sides)), name_(std::move(name)) {}
+  NumericJoiner(PairingSides sides, std::string name, JoinerAsks asks = JoinerAsks::nobody)
+      : sides_(std::move(sides)), name_(std::move(name)), agreed_(asks == JoinerAsks::nobody) {}
 
   PairingActions start(TimePoint now);
   PairingActions on(std::string_view message, TimePoint now);
-  /// The person's answer: whether both screens show the same. Without it this device joins nobody, whatever
-  /// the other side says: it might be somebody else's.
+  /// The person's answer: whether both screens show the same. "No" ends the try also where nobody is asked;
+  /// "yes" is waited for with JoinerAsks::its_person only.
   PairingActions confirm(bool same, TimePoint now);
   PairingActions on_time(TimePoint now);
   std::optional<TimePoint> next_deadline() const;
@@ -101,7 +106,7 @@ class NumericJoiner {
   TimePoint deadline_;
   PairCommit commit_;
   std::optional<std::string> welcome_;
-  bool agreed_ = false;
+  bool agreed_;
 };
 
 /// Of the owner. `window` has to outlive it. Destroying it while it is under way is a failed try.

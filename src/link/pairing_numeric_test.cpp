@@ -46,8 +46,8 @@ Hash nonce_of(std::mt19937& random) {
 
 /// An owner and a joiner over one undisturbed connection.
 struct Pair {
-  explicit Pair(PairingWindow& window)
-      : joiner({kJoiner, kOwner, kBinding, filled(3)}, "tablet"),
+  explicit Pair(PairingWindow& window, JoinerAsks asks = JoinerAsks::nobody)
+      : joiner({kJoiner, kOwner, kBinding, filled(3)}, "tablet", asks),
         owner(window, {kOwner, kJoiner, kBinding, filled(4)}, "home", "pixel-6", kStart) {}
 
   NumericJoiner joiner;
@@ -78,13 +78,26 @@ TEST(PairingNumeric, BothShowTheSameAndTheJoinerIsIn) {
   ASSERT_NE(find<AdmitDevice>(admitted), nullptr);
   EXPECT_EQ(find<AdmitDevice>(admitted)->device, kJoiner);
   EXPECT_EQ(find<AdmitDevice>(admitted)->name, "tablet");
-  const std::string welcome = sent(pair.owner.welcome(R"({"format":1})"));
-  EXPECT_TRUE(pair.joiner.on(welcome, kStart).empty()) << "not before the person here has agreed";
-  const auto joined = pair.joiner.confirm(true, kStart);
+  const auto joined = pair.joiner.on(sent(pair.owner.welcome(R"({"format":1})")), kStart);
   ASSERT_NE(find<JoinedCluster>(joined), nullptr);
   EXPECT_EQ(find<JoinedCluster>(joined)->document, R"({"format":1})");
   EXPECT_TRUE(pair.owner.is_over() && pair.joiner.is_over());
   EXPECT_EQ(window.tries_left(), kPairingTries);
+}
+
+TEST(PairingNumeric, TheJoinerCanAskItsPersonTooInEitherOrder) {
+  for (const bool person_first : {true, false}) {
+    PairingWindow window(kStart);
+    Pair pair(window, JoinerAsks::its_person);
+    const std::string commit = sent(pair.owner.on(sent(pair.joiner.start(kStart)), kStart));
+    (void)pair.joiner.on(sent(pair.owner.on(sent(pair.joiner.on(commit, kStart)), kStart)), kStart);
+    (void)pair.owner.confirm(true, kStart);
+    const std::string welcome = sent(pair.owner.welcome("{}"));
+    const auto first = person_first ? pair.joiner.confirm(true, kStart) : pair.joiner.on(welcome, kStart);
+    EXPECT_TRUE(first.empty()) << "one of two";
+    const auto joined = person_first ? pair.joiner.on(welcome, kStart) : pair.joiner.confirm(true, kStart);
+    EXPECT_NE(find<JoinedCluster>(joined), nullptr);
+  }
 }
 
 TEST(PairingNumeric, EitherPersonCanSayNo) {
@@ -178,8 +191,8 @@ TEST(PairingNumeric, InTheMiddleNobodyGetsASecondNonce) {
   EXPECT_EQ(window.tries_left(), kPairingTries - 1);
 }
 
-TEST(PairingNumeric, AStrangersWelcomeIsNotEnough) {
-  NumericJoiner joiner({kJoiner, kMiddle, "one", filled(3)}, "tablet");
+TEST(PairingNumeric, AStrangersWelcomeIsNotEnoughWhereThePersonIsAsked) {
+  NumericJoiner joiner({kJoiner, kMiddle, "one", filled(3)}, "tablet", JoinerAsks::its_person);
   (void)joiner.start(kStart);
   const Hash commitment = pairing_commitment(kMiddle, kJoiner, "one", filled(5));
   (void)joiner.on(encode(PairCommit{kPairingVersion, "home", "pixel-6", commitment}), kStart);
@@ -292,7 +305,7 @@ TEST(PairingNumeric, AnythingOutOfTurnEndsTheJoinersTry) {
     for (const std::string& message : all_messages()) {
       const bool other_commit = stage == 0 && message.find("pair_commit") != std::string::npos;
       if (other_commit || (stage < valid.size() && message == valid[stage])) continue;
-      NumericJoiner joiner({kJoiner, kOwner, kBinding, filled(3)}, "tablet");
+      NumericJoiner joiner({kJoiner, kOwner, kBinding, filled(3)}, "tablet", JoinerAsks::its_person);
       (void)joiner.start(kStart);
       for (std::size_t i = 0; i < stage; ++i) ASSERT_FALSE(failed(joiner.on(valid[i], kStart)));
       EXPECT_TRUE(failed(joiner.on(message, kStart))) << stage << ' ' << message.substr(0, 80);

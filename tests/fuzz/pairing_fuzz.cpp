@@ -31,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const PublicKey two{2};
   PairingWindow window(now);
   NumericOwner owner(window, {one, two, "binding", Hash{3}}, "home", "pixel-6", now);
-  NumericJoiner joiner({two, one, "binding", Hash{4}}, "tablet");
+  NumericJoiner joiner({two, one, "binding", Hash{4}}, "tablet", JoinerAsks::its_person);
   (void)joiner.start(now);
   auto code = InvitationCode::make(one, {}, std::string(kSecretBytes, 's'), 0);
   if (!code) std::abort();
