@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 
 #include <gmock/gmock.h>
 
@@ -12,11 +13,21 @@
 namespace caravan::link {
 namespace {
 
-/// One device: its key and what it holds. Nothing is signed here; the log does not look at signatures.
+/// One device: its key and what it holds. Nothing is signed here; the log does not look at signatures, and
+/// the tests number the changes with them.
 struct Node {
   PublicKey key{};
   MembershipLog log;
+  std::set<Signature> has;  ///< of what was given to it or made here: the others' ids need not be worked out
 };
+
+Signature next_number() {
+  static std::uint32_t last = 0;
+  Signature number{};
+  ++last;
+  for (std::size_t i = 0; i < 4; ++i) number[i] = static_cast<std::uint8_t>(last >> 8 * i);
+  return number;
+}
 
 class World {
  public:
@@ -42,7 +53,10 @@ class World {
   static bool make(Node& node, Change change) {
     change.author = node.key;
     if (change.parents.empty()) change.parents = node.log.heads();
+    change.signature = next_number();
+    const Signature number = change.signature;
     const auto inserted = node.log.insert(std::move(change));
+    if (inserted.ok()) node.has.insert(number);
     return inserted.ok() && inserted.value();
   }
 
@@ -79,7 +93,10 @@ class World {
 
   /// In any order; what comes before its parents is tried again. Nothing that one took is refused by another.
   void give(const Node& from, Node& to) {
-    std::vector<const Change*> changes = from.log.in_order();
+    std::vector<const Change*> changes;
+    for (const Change* change : from.log.in_order()) {
+      if (!to.has.contains(change->signature)) changes.push_back(change);
+    }
     std::shuffle(changes.begin(), changes.end(), random_);
     while (!changes.empty()) {
       std::vector<const Change*> early;
@@ -87,6 +104,7 @@ class World {
         const auto inserted = to.log.insert(*change);
         ASSERT_TRUE(inserted.ok() || inserted.error().code == Code::not_found) << inserted.error().message;
         if (!inserted) early.push_back(change);
+        if (inserted) to.has.insert(change->signature);
       }
       ASSERT_LT(early.size(), changes.size());
       changes = std::move(early);
@@ -133,7 +151,7 @@ void expect_no_power(World& world, const PublicKey& removed) {
 TEST(MembershipLog, HundredsOfSchedulesEndTheSameEverywhere) {
   std::size_t removed = 0;
   std::size_t quarrels = 0;
-  for (unsigned seed = 0; seed < 400 && !::testing::Test::HasFailure(); ++seed) {
+  for (unsigned seed = 0; seed < 300 && !::testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     World world(seed, 3 + seed % 3, 2);
     for (std::size_t step = 0; step < 16; ++step) {
@@ -156,13 +174,13 @@ TEST(MembershipLog, HundredsOfSchedulesEndTheSameEverywhere) {
     }
   }
   // The schedules have in them what they are about.
-  EXPECT_GT(removed, 200U);
-  EXPECT_GT(quarrels, 40U);
+  EXPECT_GT(removed, 150U);
+  EXPECT_GT(quarrels, 30U);
 }
 
 TEST(MembershipLog, WhoeverWasRemovedCannotObjectOnceOthersConfirmed) {
   std::size_t objections = 0;
-  for (unsigned seed = 0; seed < 200 && !::testing::Test::HasFailure(); ++seed) {
+  for (unsigned seed = 0; seed < 100 && !::testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     World world(seed, 3, 2);
     Node& remover = world.nodes()[1];
@@ -192,7 +210,7 @@ TEST(MembershipLog, WhoeverWasRemovedCannotObjectOnceOthersConfirmed) {
     EXPECT_FALSE(state.is_member(stolen.key));
     EXPECT_EQ(state.members.size(), 4U) << "no friends, and nobody else is gone";
   }
-  EXPECT_GT(objections, 20U);
+  EXPECT_GT(objections, 10U);
 }
 
 TEST(MembershipLog, ACircleOfThreeRemovalsIsCutAtOnePlace) {
