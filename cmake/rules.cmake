@@ -46,7 +46,7 @@ endif()
 
 # TARGET shares the precompiled header of KIND when it uses Asio, directly or not.
 function(caravan_precompile target kind folder)
-  set(with_asio link engine cluster gateway app cli)
+  set(with_asio link engine cluster gateway doctor app cli)
   if(TARGET caravan_pch_${kind} AND folder IN_LIST with_asio)
     target_precompile_headers(${target} REUSE_FROM caravan_pch_${kind})
   endif()

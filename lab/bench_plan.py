@@ -3,7 +3,8 @@
 
 For each cluster and model shape: devices are calibrated inside their limits, the planner makes a plan from that, and each
 method's own command lines are started in the lab. Decode and prompt speed are llama-server's own timings, load is the time
-until /health says ok. Raw figures go to lab/results/.
+until /health says ok; where sending the weights would take over a minute they go over a free link, and load is not measured. Raw
+figures go to lab/results/.
 """
 import argparse
 import datetime
@@ -19,20 +20,25 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from lab import Lab, LabError, check_machine  # noqa: E402
 
-# Name, network, cores of each device, and its budget as a part of the model's size (None: each could hold all of it). By hand
-# the first device is the master; the budgets bind the planner only, nothing enforces them.
+# Name, network, cores of each device, its budget as a part of the model's size (None: each could hold all of it), and the
+# device that has a bad link (0: none). By hand the first device is the master; the budgets bind the planner only, nothing
+# enforces them.
 CLUSTERS = {
-    "three equal phones, Wi-Fi 5": ("wifi5", [1, 1, 1], None),
-    "three equal phones, Wi-Fi 5, memory forces a split": ("wifi5", [1, 1, 1], 0.55),
-    "flagship and two budget phones, Wi-Fi 5, forced": ("wifi5", [1, 0.4, 0.4], 0.55),
-    "four mixed, Wi-Fi 5, forced": ("wifi5", [1, 0.7, 0.5, 0.3], 0.45),
-    "three equal phones, bad Wi-Fi, forced": ("bad-wifi", [1, 1, 1], 0.55),
-    "three equal phones, USB Ethernet, forced": ("usb-ethernet", [1, 1, 1], 0.55),
+    "three equal phones, Wi-Fi 5": ("wifi5", [1, 1, 1], None, 0),
+    "three equal phones, Wi-Fi 5, memory forces a split": ("wifi5", [1, 1, 1], 0.55, 0),
+    "flagship and two budget phones, Wi-Fi 5": ("wifi5", [1, 0.4, 0.4], None, 0),
+    "flagship and two budget phones, Wi-Fi 5, forced": ("wifi5", [1, 0.4, 0.4], 0.55, 0),
+    "four mixed, Wi-Fi 5, forced": ("wifi5", [1, 0.7, 0.5, 0.3], 0.45, 0),
+    "good and bad Wi-Fi (one phone two walls away), forced": ("wifi5", [1, 1, 1], 0.55, 3),
+    "three equal phones, bad Wi-Fi, forced": ("bad-wifi", [1, 1, 1], 0.55, 0),
+    "three equal phones, USB Ethernet, forced": ("usb-ethernet", [1, 1, 1], 0.55, 0),
 }
-SHAPES = {"0.5B": "qwen2.5-0.5b", "1B": "llama-3.2-1b", "3B": "llama-3.2-3b"}
-PROMPT_TOKENS = 200
-GENERATED = 32
-ANSWERS = 3
+# One station's link of the profile bad-wifi, in the emulator's words; and one that costs next to nothing.
+BAD_LINK = {"rate": 39, "delay": 6, "overhead": 0.4, "retry": 0.35}
+FREE_LINK = {"rate": 20000, "delay": 0, "jitter": 0, "overhead": 0.005, "retry": 0, "loss": 0}
+# Shape of the random weights, prompt tokens, generated tokens, answers.
+SHAPES = {"0.5B": ("qwen2.5-0.5b", 200, 32, 2), "1B": ("llama-3.2-1b", 128, 24, 2), "3B": ("llama-3.2-3b", 64, 16, 2)}
+LONG_LOAD = 60  # seconds that the weights would be on the air: above, they are sent over a free link, and load is not measured
 LOAD_LIMIT = 400  # seconds
 CONTEXT = 1024
 CALL = """
@@ -82,31 +88,38 @@ def until_it_listens(lab, device, port):
 class Bench:
     def __init__(self, caravan, engine, folder):
         self.caravan, self.engine, self.folder = caravan, engine, folder
+        self.speeds = {}
 
     def calibrate(self, lab, device):
         """What one device can do inside its limits."""
-        home = self.folder / f"home-{device}"
-        home.mkdir(exist_ok=True)
-        lab.run(device, ["env", f"CARAVAN_HOME={home}", self.caravan, "calibrate", "--quick", "--threads", "1"], timeout=120)
-        return json.loads((home / "speed.json").read_text())
+        share = lab.cores[device - 1]
+        if share not in self.speeds:
+            home = self.folder / f"home-{share}"
+            home.mkdir(exist_ok=True)
+            lab.run(device, ["env", f"CARAVAN_HOME={home}", self.caravan, "calibrate", "--threads", "1"], timeout=120)
+            self.speeds[share] = json.loads((home / "speed.json").read_text())
+        return self.speeds[share]
 
     @staticmethod
-    def link(lab):
-        """Median round trip in ms and Mbit/s of a TCP stream, device 1 to 2."""
-        pings = lab.run(1, ["ping", "-c", "40", "-i", "0.05", "-q", lab.address(2)], timeout=60).stdout
+    def link(lab, there):
+        """Mean round trip in ms and Mbit/s of a TCP stream, from device 1."""
+        pings = lab.run(1, ["ping", "-c", "40", "-i", "0.05", "-q", lab.address(there)], timeout=60).stdout
         round_trip = float(re.search(r"= [\d.]+/([\d.]+)/", pings).group(1))
-        server = lab.popen(2, ["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
-        until_it_listens(lab, 2, 5201)
-        report = lab.run(1, ["iperf3", "-c", lab.address(2), "-t", "3", "-J"], timeout=60).stdout
+        server = lab.popen(there, ["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
+        until_it_listens(lab, there, 5201)
+        report = lab.run(1, ["iperf3", "-c", lab.address(there), "-t", "3", "-J"], timeout=60).stdout
         server.wait(10)
         return round_trip, json.loads(report)["end"]["sum_received"]["bits_per_second"] / 1e6
 
-    def planned(self, model, devices, link, use=()):
+    def planned(self, model, devices, usual, special):
+        """`special`: the device with a link of its own and that link, or nothing."""
         names = [device["name"] for device in devices]
+        links = [{"from": name, "to": names[special[0] - 1], "round_trip_ms": special[1][0], "mbit": special[1][1]}
+                 for name in names if special and name != names[special[0] - 1]]
         path = self.folder / "devices.json"
-        path.write_text(json.dumps({"devices": devices, "link": {"round_trip_ms": link[0], "mbit": link[1]}}))
+        path.write_text(json.dumps({"devices": devices, "link": {"round_trip_ms": usual[0], "mbit": usual[1]}, "links": links}))
         argv = [self.caravan, "plan", str(model), "--devices", str(path), "--json", "--context", str(CONTEXT)]
-        done = subprocess.run(argv + (["--use", ",".join(use)] if use else []), capture_output=True, text=True, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
         plan = json.loads(done.stdout)
         if done.returncode != 0:
             raise RuntimeError(plan["error"]["message"])
@@ -125,8 +138,11 @@ class Bench:
             arguments += ["--tensor-split", ",".join(f"{m / sum(memory):.2f}" for m in memory)]
         return {"master": 1, "workers": list(range(2, len(devices) + 1)), "arguments": arguments}
 
-    def measure(self, lab, layout):
-        """Starts one method's processes in the lab, asks, stops them."""
+    def measure(self, lab, layout, shape, network):
+        """Starts one method's processes in the lab, asks, stops them. `network(free)` makes the links as they should be."""
+        _, prompt, generated, answers = SHAPES[shape]
+        loads_free = layout["seconds_on_air"] > LONG_LOAD
+        network(loads_free)
         started = []
         try:
             places = []
@@ -151,8 +167,9 @@ class Bench:
             load = self.until_ready(lab, layout["master"], api, server, began)
             if load is None:
                 return {"failed": (self.folder / "server.log").read_text(errors="replace")[-300:]}
-            answers = [self.ask(lab, layout["master"], api, n) for n in range(ANSWERS)]
-            return {"load": load, "decode": statistics.median(a["predicted_per_second"] for a in answers),
+            network(False)
+            answers = [self.ask(lab, layout["master"], api, n, prompt, generated) for n in range(answers)]
+            return {"load": None if loads_free else load, "decode": statistics.median(a["predicted_per_second"] for a in answers),
                     "prefill": statistics.median(a["prompt_per_second"] for a in answers), "answers": answers}
         finally:
             for process in reversed(started):
@@ -175,50 +192,74 @@ class Bench:
             time.sleep(0.25)
         return None
 
-    def ask(self, lab, device, api, number):
-        prompt = [(7 * i + 13 * number) % 1000 + 300 for i in range(PROMPT_TOKENS)]
-        body = {"prompt": prompt, "n_predict": GENERATED, "ignore_eos": True, "cache_prompt": False, "temperature": 0}
+    def ask(self, lab, device, api, number, prompt, generated):
+        tokens = [(7 * i + 13 * number) % 1000 + 300 for i in range(prompt)]
+        body = {"prompt": tokens, "n_predict": generated, "ignore_eos": True, "cache_prompt": False, "temperature": 0}
         return json.loads(self.call(lab, device, f"{api}/completion", body))["timings"]
 
 
 def one_case(bench, name, shape, model):
-    profile, cores, part = CLUSTERS[name]
+    profile, cores, part, bad = CLUSTERS[name]
     weights = model.stat().st_size
     budget = int(weights * part + 200e6) if part else int(weights * 1.5 + 400e6)
     with Lab(profile=profile, devices=len(cores), cores=cores) as lab:
-        speeds = {share: bench.calibrate(lab, cores.index(share) + 1) for share in sorted(set(cores))}
-        link = bench.link(lab)
-        devices = [{"name": f"phone-{i + 1}", "memory": budget, "threads": 1, "speed": speeds[share]} for i, share in enumerate(cores)]
-        plan, layout = bench.planned(model, devices, link)
-        result = {"cluster": name, "shape": shape, "profile": profile, "cores": cores, "budget": budget, "round_trip_ms": link[0],
-                  "mbit": link[1], "plan": plan["replicas"][0], "predicted": plan["predicted"], "measured": {}}
-        for method, chosen in (("guide", bench.by_hand(model, devices, True)), ("default", bench.by_hand(model, devices, False)),
-                               ("caravan", layout)):
-            result["measured"][method] = bench.measure(lab, chosen)
+        def network(free):
+            lab.control(f"profile {profile}")
+            if free:
+                lab.set(**FREE_LINK)
+            elif bad:
+                lab.set(bad, **BAD_LINK)
+
+        network(False)
+        devices = [{"name": f"phone-{i + 1}", "memory": budget, "threads": 1, "speed": bench.calibrate(lab, i + 1)}
+                   for i in range(len(cores))]
+        usual = bench.link(lab, 2)
+        special = (bad, bench.link(lab, bad)) if bad else None
+        plan, layout = bench.planned(model, devices, usual, special)
+        slowest = min(usual[1], special[1][1] if special else usual[1])
+        # By hand two thirds (three devices) or three quarters (four) of the weights go to workers, and a plan sends less.
+        for chosen in (layout, guide := bench.by_hand(model, devices, True), default := bench.by_hand(model, devices, False)):
+            chosen["seconds_on_air"] = 0 if not chosen["workers"] else weights * 8e-6 / slowest * 0.7
+        result = {"cluster": name, "shape": shape, "profile": profile, "cores": cores, "budget": budget, "link": usual, "special": special,
+                  "plan": plan["replicas"][0], "predicted": plan["predicted"], "measured": {}}
+        for method, chosen in (("guide", guide), ("default", default), ("caravan", layout)):
+            result["measured"][method] = bench.measure(lab, chosen, shape, network)
             print(f"  {method:<8} {summary(result['measured'][method])}", flush=True)
         print(f"  predicted decode {plan['predicted']['tokens_per_second']:.1f}, prompt "
               f"{plan['predicted']['prompt_tokens_per_second']:.0f}, load {plan['predicted']['load_seconds']:.1f} s", flush=True)
         return result
 
 
+def seconds(load):
+    return "-" if load is None else f"{load:.0f}"
+
+
 def summary(measured):
     if "failed" in measured:
         return "did not start"
-    return f"decode {measured['decode']:.1f} tok/s, prompt {measured['prefill']:.0f} tok/s, load {measured['load']:.1f} s"
+    return f"decode {measured['decode']:.1f} tok/s, prompt {measured['prefill']:.0f} tok/s, load {seconds(measured['load'])} s"
+
+
+def compared(predicted, measured):
+    """The prediction, and how far it is from what was measured."""
+    return "-" if measured is None else f"{predicted:.1f} ({100 * (predicted / measured - 1):+.0f} %)"
 
 
 def table(results):
-    lines = ["| cluster | model | guide | default | Caravan | Caravan / guide | predicted | prompt: guide / Caravan | load: guide / Caravan |",
-             "|---|---|---|---|---|---|---|---|---|"]
+    lines = ["| cluster | model | guide | default | Caravan | Caravan / guide | predicted | prompt: guide / Caravan | predicted | "
+             "load: guide / Caravan, s | predicted |",
+             "|---|---|---|---|---|---|---|---|---|---|---|"]
     for r in results:
-        m = r["measured"]
+        m, p = r["measured"], r["predicted"]
         if any("failed" in m[method] for method in m):
-            lines.append(f"| {r['cluster']} | {r['shape']} | " + " | ".join(summary(m[k]) for k in ("guide", "default", "caravan")) + " | | | | |")
+            lines.append(f"| {r['cluster']} | {r['shape']} | " + " | ".join(summary(m[k]) for k in ("guide", "default", "caravan"))
+                         + " | | | | | | |")
             continue
-        lines.append(f"| {r['cluster']} | {r['shape']} | {m['guide']['decode']:.1f} | {m['default']['decode']:.1f} | {m['caravan']['decode']:.1f} | "
-                     f"{m['caravan']['decode'] / m['guide']['decode']:.2f} | {r['predicted']['tokens_per_second']:.1f} "
-                     f"({100 * (r['predicted']['tokens_per_second'] / m['caravan']['decode'] - 1):+.0f} %) | "
-                     f"{m['guide']['prefill']:.0f} / {m['caravan']['prefill']:.0f} | {m['guide']['load']:.0f} / {m['caravan']['load']:.0f} s |")
+        ours = m["caravan"]
+        lines.append(f"| {r['cluster']} | {r['shape']} | {m['guide']['decode']:.1f} | {m['default']['decode']:.1f} | {ours['decode']:.1f} | "
+                     f"{ours['decode'] / m['guide']['decode']:.2f} | {compared(p['tokens_per_second'], ours['decode'])} | "
+                     f"{m['guide']['prefill']:.0f} / {ours['prefill']:.0f} | {compared(p['prompt_tokens_per_second'], ours['prefill'])} | "
+                     f"{seconds(m['guide']['load'])} / {seconds(ours['load'])} | {compared(p['load_seconds'], ours['load'])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -248,7 +289,7 @@ def main():
     bench = Bench(caravan, engine_folder(caravan), folder)
     results = []
     for shape in arguments.shapes.split(","):
-        model = make_model(SHAPES[shape], folder, pathlib.Path(arguments.vocabularies))
+        model = make_model(SHAPES[shape][0], folder, pathlib.Path(arguments.vocabularies))
         for name in CLUSTERS:
             if arguments.clusters not in name:
                 continue

@@ -16,8 +16,9 @@ MAY_USE = {
     "engine": ("base", "model"),
     "cluster": ("base", "model", "device", "plan", "link", "engine"),
     "gateway": ("base", "engine"),
-    "app": ("base", "model", "device", "plan", "link", "engine", "cluster", "gateway"),
-    "cli": ("base", "model", "device", "plan", "link", "engine", "cluster", "gateway", "app"),
+    "doctor": ("base", "model", "device", "plan", "link", "engine", "cluster", "gateway"),
+    "app": ("base", "model", "device", "plan", "link", "engine", "cluster", "gateway", "doctor"),
+    "cli": ("base", "model", "device", "plan", "link", "engine", "cluster", "gateway", "doctor", "app"),
 }
 FABRIC_MAY_USE = ("base",)
 MAX_LINES = 400

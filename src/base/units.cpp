@@ -52,6 +52,10 @@ std::string format_bytes(Bytes bytes) {
   return fmt::format("{:.{}f} {}", value, decimals, kUnits.at(unit));
 }
 
+std::string format_token_rate(double tokens_per_second) {
+  return fmt::format("{:.{}f}", tokens_per_second, tokens_per_second < 9.95 ? 1 : 0);
+}
+
 std::string format_duration(std::chrono::duration<double> seconds) {
   const double s = seconds.count();
   if (s < 9.95) return fmt::format("{:.1f} s", s);

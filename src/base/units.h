@@ -35,6 +35,9 @@ Result<Bytes> parse_bytes(std::string_view text);
 /// Three significant digits and a unit, powers of 1024: "93.8 MiB", "1.50 GiB", "512 B".
 std::string format_bytes(Bytes bytes);
 
+/// Tokens a second for people, without the unit: "9.1", "123".
+std::string format_token_rate(double tokens_per_second);
+
 /// "0.4 s", "12 s", "3 min 05 s", "2 h 10 min".
 std::string format_duration(std::chrono::duration<double> seconds);
 

@@ -34,6 +34,13 @@ TEST(FormatBytes, HasThreeDigits) {
   EXPECT_EQ(format_bytes(Bytes{~0ULL}), "16777216 TiB");
 }
 
+TEST(FormatTokenRate, HasADecimalWhereItMatters) {
+  EXPECT_EQ(format_token_rate(0), "0.0");
+  EXPECT_EQ(format_token_rate(9.94), "9.9");
+  EXPECT_EQ(format_token_rate(9.96), "10");
+  EXPECT_EQ(format_token_rate(122.6), "123");
+}
+
 TEST(FormatDuration, ReadsLikeSpeech) {
   using std::chrono::duration;
   EXPECT_EQ(format_duration(duration<double>(0.44)), "0.4 s");

@@ -20,6 +20,7 @@
 #include "cli/print.h"
 #include "device/android.h"
 #include "device/cache.h"
+#include "device/cgroup.h"
 #include "device/cores.h"
 #include "device/memory.h"
 #include "device/power.h"
@@ -117,6 +118,7 @@ asio::awaitable<Result<void>> Calibration::run(asio::any_io_executor executor,
                          .ggml = report->loaded.ggml,
                          .measured_at = now(),
                          .temperature = temperature_now(),
+                         .cpu_quota = device::read_cpu_quota("/"),
                          .quick = arguments_.quick,
                          .threads = task->threads,
                          .measurements = std::move(report->measurements)};
@@ -173,8 +175,7 @@ void Calibration::show(const engine::KernelLine& line) {
 
 int Calibration::report(const Result<void>& done) {
   progress_.clear();
-  if (!done && arguments_.json) fmt::print("{}\n", dump_json(Json{{"error", to_json(done.error())}}));
-  if (!done) return arguments_.json ? exit_code_of(done.error().code) : print_error(done.error());
+  if (!done) return print_error(done.error(), arguments_.json);
   if (arguments_.json) {
     Json value = json_of(speed_, skipped_);
     value["path"] = path_.string();

@@ -132,11 +132,7 @@ int measure_link_to(const std::string& address, bool json) {
   if (!endpoint) return print_error(endpoint.error());
   Side side;
   side.run(ask(side, *endpoint));
-  if (side.error && json) {
-    fmt::print("{}\n", dump_json(Json{{"error", to_json(*side.error)}}));
-    return exit_code_of(side.error->code);
-  }
-  if (side.error) return print_error(*side.error);
+  if (side.error) return print_error(*side.error, json);
   if (json) {
     fmt::print("{}\n", dump_json(link::to_json(*side.speed)));
   } else {

@@ -13,6 +13,7 @@
 #include "cli/calibrate.h"
 #include "cli/demo.h"
 #include "cli/device.h"
+#include "cli/doctor.h"
 #include "cli/engine.h"
 #include "cli/kernel_bench.h"
 #include "cli/models.h"
@@ -31,6 +32,7 @@ constexpr const char* kFooter = R"(Examples:
   caravan models list               models that Caravan knows, and which are here
   caravan plan llama-3.2-1b         who would carry what of it, how fast, and why
   caravan device                    what this device can give, and what it hides
+  caravan doctor                    what is wrong on this device, and how to cure it
   caravan engine                    which llama.cpp is used, and what it can do
   caravan COMMAND --help            more about one command
 
@@ -79,6 +81,7 @@ int run(int argc, char** argv) {
   add_demo(root, choose);
   add_models(root, choose);
   add_device(root, choose);
+  add_doctor(root, choose);
   add_engine(root, choose);
   add_node(root, choose);
   add_plan(root, choose);

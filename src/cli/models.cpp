@@ -12,6 +12,7 @@
 #include "cli/models_info.h"
 #include "cli/models_table.h"
 #include "cli/print.h"
+#include "cli/recommend.h"
 #include "model/pull.h"
 
 namespace caravan::cli {
@@ -19,6 +20,7 @@ namespace {
 
 constexpr const char* kExamples = R"(Examples:
   caravan models list                     what there is, and what is here
+  caravan models recommend                which ones suit this device, and how fast they would be
   caravan models pull smollm2-135m        download it; Ctrl-C, and the next pull goes on from there
   caravan models info llama-3.2-1b        what it is and what it needs, also before it is downloaded
   caravan models path smollm2-135m        where it is, for scripts
@@ -245,7 +247,8 @@ int rm(const Arguments& arguments) {
 }  // namespace
 
 void add_models(CLI::App& root, const std::function<void(std::function<int()>)>& run) {
-  CLI::App* models = root.add_subcommand("models", "Models: list, download, describe, find, verify, delete");
+  CLI::App* models =
+      root.add_subcommand("models", "Models: list, recommend, download, describe, find, verify, delete");
   models->footer(kExamples);
   models->require_subcommand(1);
   const auto arguments = std::make_shared<Arguments>();
@@ -279,6 +282,7 @@ void add_models(CLI::App& root, const std::function<void(std::function<int()>)>&
   takes_name(removes, "a name or a file name");
   removes->add_flag("--yes,-y", arguments->yes, "does not ask");
   takes_json(removes, "the result as JSON");
+  add_recommend(*models, run);
 }
 
 }  // namespace caravan::cli

@@ -1,4 +1,5 @@
-// `caravan models list | pull | path | verify | rm`: the models that Caravan knows, and those on this device.
+// `caravan models list | recommend | pull | path | verify | rm`: the models that Caravan knows, and those on
+// this device.
 #pragma once
 
 #include <functional>

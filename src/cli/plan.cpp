@@ -9,16 +9,12 @@
 #include <boost/asio/thread_pool.hpp>
 #include <fmt/format.h>
 
-#include "base/files.h"
 #include "base/text.h"
+#include "cli/cluster_source.h"
 #include "cli/located_facts.h"
 #include "cli/plan_report.h"
 #include "cli/print.h"
-#include "device/memory.h"
-#include "device/speed.h"
-#include "device/speed_estimate.h"
 #include "engine/probe.h"
-#include "plan/profile.h"
 
 namespace caravan::cli {
 
@@ -26,7 +22,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr Bytes kLargestFile = mebibytes(16);  // of a devices file
 constexpr const char* kExamples = R"(Examples:
   caravan plan llama-3.2-1b                              this device alone
   caravan plan llama-3.1-8b --devices phones.json        the devices of that file, which need not be yours yet
@@ -52,28 +47,6 @@ struct Arguments {
   bool explain = false;
   bool json = false;
 };
-
-Result<plan::Cluster> cluster_of_file(const std::string& path) {
-  const auto text = read_file(path, kLargestFile);
-  if (!text) return text.error();
-  const auto value = parse_json(*text, kLargestFile.count);
-  if (!value) return with_context(value.error(), path);
-  auto cluster = plan::cluster_from_json(*value);
-  if (!cluster) return with_context(cluster.error(), path);
-  return cluster;
-}
-
-/// This device, with the speeds that were measured.
-Result<plan::Cluster> this_device() {
-  const auto speed = device::load_speed(device::speed_path());
-  if (!speed) return speed.error();
-  const auto memory = device::usable_memory_now();
-  if (!memory) return memory.error();
-  const int threads = device::best_decode_threads(*speed, device::one_billion_q4_k_m());
-  auto profile = plan::profile_from("this-device", *memory, *speed, threads);
-  if (!profile) return profile.error();
-  return plan::Cluster{{std::move(*profile)}, {}, {}};
-}
 
 Result<plan::Wishes> wishes_from(const Arguments& arguments) {
   plan::Wishes wishes;
@@ -108,26 +81,20 @@ std::optional<PlanEngine> engine_here(const std::string& folder) {
   return found;
 }
 
-int report_error(const Error& error, bool json) {
-  if (!json) return print_error(error);
-  fmt::print("{}\n", dump_json({{"error", to_json(error)}}));
-  return exit_code_of(error.code);
-}
-
 int plan_command(const Arguments& arguments) {
   const auto wishes = wishes_from(arguments);
-  if (!wishes) return report_error(wishes.error(), arguments.json);
-  const auto cluster = arguments.devices.empty() ? this_device() : cluster_of_file(arguments.devices);
-  if (!cluster) return report_error(cluster.error(), arguments.json);
+  if (!wishes) return print_error(wishes.error(), arguments.json);
+  const auto cluster = cluster_from(arguments.devices);
+  if (!cluster) return print_error(cluster.error(), arguments.json);
   const auto model = facts_of(arguments.model);
-  if (!model) return report_error(model.error(), arguments.json);
+  if (!model) return print_error(model.error(), arguments.json);
   const auto proposal = plan::propose(model->facts, *cluster, *wishes);
-  if (!proposal) return report_error(proposal.error(), arguments.json);
+  if (!proposal) return print_error(proposal.error(), arguments.json);
   std::vector<CommandLine> commands;
   if (const auto engine =
           arguments.explain || arguments.json ? engine_here(arguments.engine) : std::nullopt) {
     auto lines = command_lines(*proposal, model->is_here ? model->where : arguments.model + ".gguf", *engine);
-    if (!lines) return report_error(lines.error(), arguments.json);
+    if (!lines) return print_error(lines.error(), arguments.json);
     commands = std::move(*lines);
   }
   if (arguments.json) {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "base/units.h"
 
 namespace caravan::cli {
 namespace {
@@ -28,10 +29,6 @@ std::string layers_text(const plan::Share& share) {
   if (share.layer_count == 0) return "none";
   return fmt::format("{}-{} ({})", share.first_layer, share.first_layer + share.layer_count - 1,
                      share.layer_count);
-}
-
-std::string rate(double tokens) {
-  return tokens < 10 ? fmt::format("{:.1f}", tokens) : fmt::format("{:.0f}", tokens);
 }
 
 std::string replica_text(const plan::Plan& replica) {
@@ -60,8 +57,8 @@ std::string prediction_text(const plan::Prediction& predicted) {
   return fmt::format(
       "  generation {} tokens/s   prompt {} tokens/s   first token after {:.1f} s ({} tokens)   loads in "
       "{}\n",
-      rate(predicted.decode), rate(predicted.prefill), predicted.first_token, plan::kReferencePrompt,
-      format_duration(std::chrono::duration<double>(predicted.load)));
+      format_token_rate(predicted.decode), format_token_rate(predicted.prefill), predicted.first_token,
+      plan::kReferencePrompt, format_duration(std::chrono::duration<double>(predicted.load)));
 }
 
 std::string reasons_text(const plan::Proposal& proposal, bool explain) {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace caravan::cli {
@@ -41,6 +42,12 @@ int print_error(const Error& error) {
   const char* prefix = error.code == Code::interrupted ? "" : "error: ";
   fmt::print(stderr, "{}{}\n", prefix, printable(error.message));
   if (!error.hint.empty()) fmt::print(stderr, "  hint: {}\n", printable(error.hint));
+  return exit_code_of(error.code);
+}
+
+int print_error(const Error& error, bool json) {
+  if (!json) return print_error(error);
+  fmt::print("{}\n", dump_json(Json{{"error", to_json(error)}}));
   return exit_code_of(error.code);
 }
 

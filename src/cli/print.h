@@ -16,6 +16,8 @@ namespace caravan::cli {
 /// Writes "error: cause" (without "error: " when it was interrupted) and "  hint: cure" to stderr; returns
 /// the exit code that belongs to the error.
 int print_error(const Error& error);
+/// The same, or with `json` one line {"error": {...}} on stdout.
+int print_error(const Error& error, bool json);
 
 /// Whether a person sees what is written there as it comes: a terminal that can redraw a line.
 bool is_terminal(std::FILE* file);

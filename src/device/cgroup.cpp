@@ -1,8 +1,10 @@
 #include "device/cgroup.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/text.h"
+#include "device/mounts.h"
 #include "device/source.h"
 
 namespace caravan::device {
@@ -12,23 +14,6 @@ constexpr std::int64_t kNoLimit = std::int64_t{1} << 60U;
 constexpr std::size_t kMaxGroups = 256;
 
 Bytes minus(Bytes a, Bytes b) { return Bytes{a.count > b.count ? a.count - b.count : 0}; }
-
-/// mountinfo writes space, tab, newline and backslash as \ and three octal digits.
-std::string unescape(std::string_view text) {
-  const auto is_octal = [](char c) { return c >= '0' && c <= '7'; };
-  std::string plain;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool escaped = text[i] == '\\' && i + 3 < text.size() && is_octal(text[i + 1]) &&
-                         is_octal(text[i + 2]) && is_octal(text[i + 3]);
-    if (!escaped) {
-      plain += text[i];
-      continue;
-    }
-    plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-    i += 3;
-  }
-  return plain;
-}
 
 bool contains(const std::vector<std::string>& list, std::string_view item) {
   return std::find(list.begin(), list.end(), item) != list.end();
@@ -132,22 +117,16 @@ std::vector<CgroupMembership> parse_cgroup_memberships(std::string_view text) {
 }
 
 std::vector<CgroupMount> parse_cgroup_mounts(std::string_view mountinfo) {
-  constexpr std::size_t kRoot = 3;
-  constexpr std::size_t kPoint = 4;
-  std::vector<CgroupMount> mounts;
-  for (const std::string& line : split(mountinfo, '\n')) {
-    const auto fields = split(line, ' ');
-    const auto dash = std::find(fields.begin(), fields.end(), "-");  // ends the optional fields
-    if (dash - fields.begin() <= static_cast<std::ptrdiff_t>(kPoint) || fields.end() - dash < 4) continue;
-    const std::string& type = *(dash + 1);
-    if (type != "cgroup" && type != "cgroup2") continue;
-    CgroupMount mount{.version = type == "cgroup" ? 1 : 2,
-                      .root = unescape(fields[kRoot]),
-                      .point = unescape(fields[kPoint])};
-    if (mount.version == 1) mount.controllers = split(*(dash + 3), ',');
-    mounts.push_back(std::move(mount));
+  std::vector<CgroupMount> groups;
+  for (Mount& mount : parse_mounts(mountinfo)) {
+    if (mount.type != "cgroup" && mount.type != "cgroup2") continue;
+    CgroupMount group{.version = mount.type == "cgroup" ? 1 : 2,
+                      .root = std::move(mount.root),
+                      .point = std::move(mount.point)};
+    if (group.version == 1) group.controllers = std::move(mount.super_options);
+    groups.push_back(std::move(group));
   }
-  return mounts;
+  return groups;
 }
 
 std::optional<Bytes> parse_cgroup_limit(std::string_view text) {

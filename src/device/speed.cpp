@@ -87,6 +87,7 @@ Json to_json(const Speed& speed) {
           {"ggml", speed.ggml},
           {"measured_at", speed.measured_at.time_since_epoch().count()},
           {"temperature", speed.temperature ? Json(*speed.temperature) : Json()},
+          {"cpu_quota", speed.cpu_quota ? Json(*speed.cpu_quota) : Json()},
           {"quick", speed.quick},
           {"threads", speed.threads},
           {"measurements", std::move(measurements)}};
@@ -99,8 +100,14 @@ Result<Speed> speed_from_json(const Json& value) {
   speed.engine_build = fields.text("engine_build");
   speed.ggml = fields.text("ggml");
   speed.measured_at = WallTime(std::chrono::seconds(fields.whole("measured_at")));
-  const auto temperature = value.find("temperature");
-  if (temperature != value.end() && !temperature->is_null()) speed.temperature = fields.number("temperature");
+  const auto number_or_nothing = [&](std::string_view name) -> std::optional<double> {
+    const auto found = value.find(name);
+    if (found == value.end() || found->is_null()) return std::nullopt;
+    return fields.number(name);
+  };
+  speed.temperature = number_or_nothing("temperature");
+  speed.cpu_quota = number_or_nothing("cpu_quota");
+  if (speed.cpu_quota && !usable(*speed.cpu_quota)) fields.fail("cpu_quota", "must be more than 0");
   speed.quick = fields.flag_or("quick", false);
   speed.threads = read_threads(fields, value);
   speed.measurements = read_measurements(fields);

@@ -25,8 +25,12 @@ struct Speed {
   std::string ggml;                   ///< its ggml's version
   WallTime measured_at{};             ///< UTC
   std::optional<double> temperature;  ///< of the battery or processor when it began, in degrees Celsius
-  bool quick = false;                 ///< measured in short: less exact, and without the rarer types
-  std::vector<int> threads;           ///< the counts that were tried, ascending
+  /// CPUs' worth of time that a control group allowed. Rates of one thread count processor time, so that
+  /// other programs do not disturb them: where less than one CPU is allowed, only that part of them is
+  /// reached.
+  std::optional<double> cpu_quota;
+  bool quick = false;        ///< measured in short: less exact, and without the rarer types
+  std::vector<int> threads;  ///< the counts that were tried, ascending
   std::vector<Measurement> measurements;
 
   /// The measured rate for exactly that; nothing when it was not measured.

@@ -17,6 +17,7 @@ Speed example() {
   speed.ggml = "0.25.1";
   speed.measured_at = WallTime(1'700'000'000s);
   speed.temperature = 31.5;
+  speed.cpu_quota = 1.5;
   speed.threads = {1, 4};
   speed.measurements = {{Quantity::memory, "", "", 1, 1, 1e10, mebibytes(96), 1},
                         {Quantity::decode, "q4_K", "plain", 1, 1, 8e9, mebibytes(96), 0.99},
@@ -71,6 +72,7 @@ TEST(Speed, RefusesWhatItCannotUseAndSaysWhatToDo) {
        std::map<std::string, Json>{{"engine_build", 7},
                                    {"measured_at", -1},
                                    {"temperature", "warm"},
+                                   {"cpu_quota", 0},
                                    {"threads", Json::array({4, 1})},
                                    {"threads ", nullptr},
                                    {"measurements", Json::array({Json::object()})}}) {

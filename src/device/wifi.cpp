@@ -38,19 +38,8 @@ std::optional<WifiFacts> ask_termux(const SystemView& view, HiddenFacts& hidden)
   return std::nullopt;
 }
 
-/// The first interface with a radio, or "".
-Result<std::string> find_interface(const fs::path& root) {
-  const fs::path folder = root / "sys/class/net";
-  const auto names = names_in(folder, "");
-  if (!names) return names.error();
-  for (const std::string& name : *names) {
-    if (is_there(folder / name / "phy80211") || is_there(folder / name / "wireless")) return name;
-  }
-  return std::string();
-}
-
 std::optional<WifiFacts> ask_linux(const SystemView& view, HiddenFacts& hidden) {
-  const auto interface = find_interface(view.root);
+  const auto interface = wifi_interface(view.root);
   if (!interface) {
     hidden.push_back({"wifi", why(interface.error()), ""});
     return std::nullopt;
@@ -120,6 +109,16 @@ std::optional<int> parse_proc_wireless(std::string_view text, std::string_view i
     return signal_from(parse_decimal(level));
   }
   return std::nullopt;
+}
+
+Result<std::string> wifi_interface(const fs::path& root) {
+  const fs::path folder = root / "sys/class/net";
+  const auto names = names_in(folder, "");
+  if (!names) return names.error();
+  for (const std::string& name : *names) {
+    if (is_there(folder / name / "phy80211") || is_there(folder / name / "wireless")) return name;
+  }
+  return std::string();
 }
 
 std::optional<WifiFacts> read_wifi(const SystemView& view, bool android, HiddenFacts& hidden) {

@@ -31,6 +31,9 @@ Result<WifiFacts> parse_iw_link(std::string_view text);
 /// The signal in dBm of an interface in /proc/net/wireless.
 std::optional<int> parse_proc_wireless(std::string_view text, std::string_view interface);
 
+/// The first network interface with a radio, or ""; an error where the system hides them, as Android does.
+Result<std::string> wifi_interface(const fs::path& root);
+
 /// Nothing when there is no Wi-Fi, or when it is hidden, which is then said in `hidden`. Runs one program.
 std::optional<WifiFacts> read_wifi(const SystemView& view, bool android, HiddenFacts& hidden);
 

@@ -170,12 +170,7 @@ Result<ModelFacts> read_model_facts(const std::vector<ByteSource>& shards) {
   }
   facts->quantization = quantization_of(keys.whole("general.file_type"), tensors);
   const std::string architecture = keys.text("general.architecture").value_or("");
-  facts->layer_facts = read_layer_facts(keys, tensors, architecture, facts->n_layers());
-  constexpr std::uint64_t kBytesOfF16 = 2;
-  for (const LayerFacts& layer : facts->layer_facts) {
-    facts->kv_per_token.push_back(Bytes{(layer.key_width + layer.value_width) * kBytesOfF16});
-    facts->experts_used = std::max(facts->experts_used, layer.experts_used);
-  }
+  add_layer_facts(keys, tensors, architecture, *facts);
   return facts;
 }
 

@@ -63,6 +63,16 @@ Result<void> weigh(const std::vector<GgufTensor>& tensors, ModelFacts& facts) {
   return {};
 }
 
+void add_layer_facts(const GgufKeys& keys, const std::vector<GgufTensor>& tensors,
+                     const std::string& architecture, ModelFacts& facts) {
+  constexpr std::uint64_t kBytesOfF16 = 2;
+  facts.layer_facts = read_layer_facts(keys, tensors, architecture, facts.n_layers());
+  for (const LayerFacts& layer : facts.layer_facts) {
+    facts.kv_per_token.push_back(Bytes{(layer.key_width + layer.value_width) * kBytesOfF16});
+    facts.experts_used = std::max(facts.experts_used, layer.experts_used);
+  }
+}
+
 std::string quantization_of(std::optional<std::uint64_t> file_type, const std::vector<GgufTensor>& tensors) {
   if (file_type && !name_of_file_type(*file_type).empty()) return std::string(name_of_file_type(*file_type));
   std::map<ggml_type, int> counts;

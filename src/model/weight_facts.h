@@ -13,6 +13,10 @@ namespace caravan::model {
 /// Code::incompatible, without the name of the file in front, when the tensors are not those of a model.
 Result<void> weigh(const std::vector<GgufTensor>& tensors, ModelFacts& facts);
 
+/// Fills in layer_facts and what follows from them: the KV cache of a token, the experts that it uses.
+void add_layer_facts(const GgufKeys& keys, const std::vector<GgufTensor>& tensors,
+                     const std::string& architecture, ModelFacts& facts);
+
 /// "Q4_K_M" as `file_type` (general.file_type) says, else the type of most tensors. `tensors` is not empty.
 std::string quantization_of(std::optional<std::uint64_t> file_type, const std::vector<GgufTensor>& tensors);
 

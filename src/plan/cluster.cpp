@@ -85,7 +85,10 @@ Bytes memory_from(Fields& fields, const Json& value) {
 }
 
 void apply_kind(DeviceProfile& device, const Kind& kind) {
-  device.kernels["q4_k"] = {kind.decode, kind.decode, kind.prefill, kind.prefill * kind.repacked};
+  for (const char* type : {"q4_0", "q4_k", "iq4_nl"}) {  // those that every CPU with vector units repacks
+    device.kernels[type] = {kind.decode, kind.decode, kind.prefill, kind.prefill * kind.repacked};
+  }
+  device.kernels["q8_0"] = {kind.decode, kind.decode, kind.prefill, kind.prefill};
   device.attention = kind.decode / 2;  // of two bytes each
   device.attention_prefill = kind.prefill / 4;
   device.elements = kind.decode / 8;  // read and written as floats
@@ -213,7 +216,10 @@ KernelSpeed speed_for(const DeviceProfile& device, const std::string& type) {
   const auto nearest =
       std::min_element(device.kernels.begin(), device.kernels.end(),
                        [&](const auto& a, const auto& b) { return distance(a) < distance(b); });
-  return nearest == device.kernels.end() ? KernelSpeed{} : nearest->second;
+  if (nearest == device.kernels.end()) return {};
+  // Whether it has a repacked form is not known either: its neighbour's would be a promise.
+  const KernelSpeed& plain = nearest->second;
+  return {plain.decode, plain.decode, plain.prefill, plain.prefill};
 }
 
 std::optional<Link> Cluster::link(const DeviceProfile& from, const DeviceProfile& to) const {

@@ -57,8 +57,8 @@ struct Cluster {
   std::optional<Link> link(const DeviceProfile& from, const DeviceProfile& to) const;
 };
 
-/// The speed of `type` on a device, taken from the type nearest in bits a weight if it was not measured. The
-/// device must have at least one.
+/// The speed of `type` on a device; if it was not measured, the plain layout's speed of the type nearest in
+/// bits a weight, for both layouts. The device must have at least one.
 KernelSpeed speed_for(const DeviceProfile& device, const std::string& type);
 
 /// Bits a weight of a ggml type, lower case ("q4_k": 4.5); nothing for an unknown one. Source: the block

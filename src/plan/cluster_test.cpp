@@ -137,5 +137,38 @@ TEST(Profile, IsWhatWasMeasuredAtThatThreadCount) {
   EXPECT_EQ(profile_from("phone", {}, speed, 4).error().code, Code::not_found);
 }
 
+TEST(Profile, AQuotaSlowsDownOneThreadOnly) {
+  device::Speed speed;
+  for (const int threads : {1, 2}) {
+    for (Measurement each : {measured(Quantity::decode, "q4_K", "plain", 1, 5e9),
+                             measured(Quantity::prefill, "q4_K", "plain", 512, 2e10),
+                             measured(Quantity::small_op, "", "", 1, 5e5)}) {
+      each.threads = threads;
+      speed.measurements.push_back(each);
+    }
+  }
+  speed.cpu_quota = 0.5;
+  const auto one = profile_from("phone", {}, speed, 1);
+  const auto two = profile_from("phone", {}, speed, 2);
+  ASSERT_TRUE(one.ok() && two.ok());
+  EXPECT_DOUBLE_EQ(one->kernels.at("q4_k").decode, 2.5e9);
+  EXPECT_DOUBLE_EQ(one->kernels.at("q4_k").prefill_repacked, 1e10);
+  EXPECT_DOUBLE_EQ(one->node_seconds, 4e-6);
+  EXPECT_DOUBLE_EQ(two->kernels.at("q4_k").decode, 5e9) << "timed by the clock: the quota is in it already";
+  speed.cpu_quota = 3;
+  EXPECT_DOUBLE_EQ(profile_from("phone", {}, speed, 1)->kernels.at("q4_k").decode, 5e9);
+}
+
+TEST(Profile, ATypeThatWasNotMeasuredIsNotTakenForRepacked) {
+  DeviceProfile device;
+  device.kernels["q4_k"] = {5e9, 7e9, 2e10, 4e10};
+  device.kernels["q8_0"] = {8e9, 8e9, 3e10, 3e10};
+  const KernelSpeed near = speed_for(device, "q5_0");
+  EXPECT_EQ(near.decode, 5e9);
+  EXPECT_EQ(near.decode_repacked, 5e9);
+  EXPECT_EQ(near.prefill_repacked, 2e10);
+  EXPECT_EQ(speed_for(device, "q4_k").prefill_repacked, 4e10);
+}
+
 }  // namespace
 }  // namespace caravan::plan

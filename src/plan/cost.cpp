@@ -5,14 +5,17 @@
 namespace caravan::plan {
 namespace {
 
-/// What stock RPC adds to a round trip for each step: small messages each way and their handling on both
-/// ends.
-constexpr double kStepOverhead = 0.0004;
+/// A worker's step with stock RPC, as it was measured against the round trip of ping (docs/planner.md): two
+/// of them, since each message is written in three pieces, and handling on both ends.
+constexpr double kRoundTripsAStep = 2;
+constexpr double kStepOverhead = 0.001;
 constexpr double kBytesOfFloat = 4;
 /// Weights go tensor by tensor, each waited for: less than a stream could carry.
 constexpr double kLoadEfficiency = 0.85;
-constexpr double kUsualDisk = 200e6;  ///< bytes/s where nothing was measured: slow flash
-constexpr double kLeastRate = 1.0;    ///< a rate of 0 in a devices file must not divide
+/// Bytes/s where nothing was measured: read, repacked and run once by llama-server, with one thread and a
+/// file in the page cache 200 to 330 MB/s (docs/planner.md).
+constexpr double kUsualDisk = 250e6;
+constexpr double kLeastRate = 1.0;  ///< a rate of 0 in a devices file must not divide
 
 /// What a process takes besides what memory_need counts: assumed with a margin, not measured
 /// (docs/planner.md).
@@ -53,7 +56,7 @@ double prefill_seconds(const DeviceProfile& device, const Part& part, WeightLayo
 
 double hop_seconds(const Link& link, double width, double result, int tokens) {
   const double bytes = (width + result) * kBytesOfFloat * tokens;
-  return link.round_trip + kStepOverhead + per(bytes, link.bandwidth);
+  return kRoundTripsAStep * link.round_trip + kStepOverhead + per(bytes, link.bandwidth);
 }
 
 double send_seconds(const Link& link, Bytes weights) {

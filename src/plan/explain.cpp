@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "base/units.h"
 #include "plan/layout.h"
 
 namespace caravan::plan {
@@ -22,10 +23,6 @@ struct Quantization {
 };
 constexpr std::array<Quantization, 6> kQuantizations{
     {{"Q8_0", 8.5}, {"Q6_K", 6.6}, {"Q5_K_M", 5.7}, {"Q4_K_M", 4.85}, {"Q3_K_M", 3.9}, {"Q2_K", 3.2}}};
-
-std::string speed(double tokens) {
-  return tokens < 10 ? fmt::format("{:.1f}", tokens) : fmt::format("{:.0f}", tokens);
-}
 
 bool takes_part(const Proposal& proposal, const std::string& device) {
   for (const Plan& plan : proposal.replicas) {
@@ -156,19 +153,20 @@ class Explainer {
     }
     const double then = with->predicted.decode;
     if (then > now * 1.005)
-      return fmt::format("{} tokens/s with it, but a prompt would take longer", speed(then));
+      return fmt::format("{} tokens/s with it, but a prompt would take longer", format_token_rate(then));
     if (then > now * 0.995) return "would change nothing";
     return fmt::format("would slow you from {} to {} tokens/s; it is needed only for a larger model",
-                       speed(now), speed(then));
+                       format_token_rate(now), format_token_rate(then));
   }
 
   void weigh_without(const DeviceProfile& device, double now) {
     if (cluster_.devices.size() < 2) return;
     const auto without = variant(planner_, cluster_, wishes_, usage_, "", device.name);
     proposal_.alternatives.push_back(
-        {device.name, without ? fmt::format("without {}: {} instead of {} tokens/s", device.name,
-                                            speed(without->predicted.decode), speed(now))
-                              : fmt::format("without {} it does not fit", device.name)});
+        {device.name, without
+                          ? fmt::format("without {}: {} instead of {} tokens/s", device.name,
+                                        format_token_rate(without->predicted.decode), format_token_rate(now))
+                          : fmt::format("without {} it does not fit", device.name)});
   }
 
   /// Another like the device that carries most.
@@ -191,8 +189,8 @@ class Explainer {
     if (!with) return;
     const bool better = with->predicted.decode > now * 1.005;
     proposal_.alternatives.push_back(
-        {name, better ? fmt::format("with {}: {} instead of {} tokens/s", name, speed(with->predicted.decode),
-                                    speed(now))
+        {name, better ? fmt::format("with {}: {} instead of {} tokens/s", name,
+                                    format_token_rate(with->predicted.decode), format_token_rate(now))
                       : fmt::format("{} would not make one conversation faster", name)});
   }
 

@@ -166,6 +166,19 @@ Prediction together(const std::vector<Plan>& replicas) {
   return all;
 }
 
+/// For the first of `tries` that fits.
+std::optional<Proposal> first_fitting(const model::ModelFacts& model, const Cluster& cluster,
+                                      const Wishes& wishes, const std::vector<Usage>& tries) {
+  for (const Usage& usage : tries) {
+    Proposal proposal;
+    proposal.replicas = replicas_for(model, cluster, wishes, usage);
+    if (proposal.replicas.empty()) continue;
+    proposal.predicted = together(proposal.replicas);
+    return proposal;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Result<Proposal> propose(const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes) {
@@ -173,15 +186,16 @@ Result<Proposal> propose(const model::ModelFacts& model, const Cluster& cluster,
   if (model.n_layers() == 0)
     return Error{Code::invalid, fmt::format("{} has no layers", model.name), "is it a language model?"};
   const std::vector<Usage> tries = usages(model, wishes);
-  for (const Usage& usage : tries) {
-    Proposal proposal;
-    proposal.replicas = replicas_for(model, cluster, wishes, usage);
-    if (proposal.replicas.empty()) continue;
-    proposal.predicted = together(proposal.replicas);
-    explain(proposal, model, cluster, wishes, tries.front());
-    return proposal;
-  }
-  return nothing_fits(model, cluster, wishes, tries);
+  auto proposal = first_fitting(model, cluster, wishes, tries);
+  if (!proposal) return nothing_fits(model, cluster, wishes, tries);
+  explain(*proposal, model, cluster, wishes, tries.front());
+  return std::move(*proposal);
+}
+
+std::optional<Proposal> outline(const model::ModelFacts& model, const Cluster& cluster,
+                                const Wishes& wishes) {
+  if (!check_wishes(cluster, wishes) || model.n_layers() == 0) return std::nullopt;
+  return first_fitting(model, cluster, wishes, usages(model, wishes));
 }
 
 }  // namespace caravan::plan

@@ -48,4 +48,8 @@ struct Proposal {
 /// fits: the message says how much is missing, the hint the largest quantization or context that would fit.
 Result<Proposal> propose(const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes);
 
+/// The same without reasons, devices left out and alternatives, at a fraction of the cost: for asking about
+/// many models. Nothing where `propose` would have an error.
+std::optional<Proposal> outline(const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes);
+
 }  // namespace caravan::plan

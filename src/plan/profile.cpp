@@ -12,10 +12,10 @@ namespace {
 /// Keeps the rate of the largest batch that was measured: what a micro-batch of a prompt comes close to.
 struct BestColumns {
   int columns = 0;
-  void take(const Measurement& measurement, double& into) {
+  void take(const Measurement& measurement, double rate, double& into) {
     if (measurement.columns < columns) return;
     columns = measurement.columns;
-    into = measurement.rate;
+    into = rate;
   }
 };
 
@@ -30,24 +30,27 @@ Result<DeviceProfile> profile_from(std::string name, Bytes memory, const device:
   std::map<std::pair<std::string, bool>, BestColumns> prefill;
   BestColumns attention;
   BestColumns elements;
+  // One thread is timed by the processor time that it got; several by the clock, which has the quota in it.
+  const double granted = speed.cpu_quota && threads == 1 ? std::min(1.0, *speed.cpu_quota) : 1.0;
   for (const Measurement& measurement : speed.measurements) {
     if (measurement.threads != threads) continue;
+    const double rate = measurement.rate * granted;
     const bool plain = measurement.plain();
     const std::string type = model::lower_case(measurement.type);
     if (measurement.quantity == Quantity::decode && measurement.columns == 1) {
       KernelSpeed& kernel = profile.kernels[type];
-      (plain ? kernel.decode : kernel.decode_repacked) = measurement.rate;
+      (plain ? kernel.decode : kernel.decode_repacked) = rate;
     } else if (measurement.quantity == Quantity::prefill) {
       KernelSpeed& kernel = profile.kernels[type];
-      prefill[{type, plain}].take(measurement, plain ? kernel.prefill : kernel.prefill_repacked);
+      prefill[{type, plain}].take(measurement, rate, plain ? kernel.prefill : kernel.prefill_repacked);
     } else if (measurement.quantity == Quantity::attention && measurement.columns == 1) {
-      profile.attention = measurement.rate;
+      profile.attention = rate;
     } else if (measurement.quantity == Quantity::attention) {
-      attention.take(measurement, profile.attention_prefill);
+      attention.take(measurement, rate, profile.attention_prefill);
     } else if (measurement.quantity == Quantity::small_op) {
-      profile.node_seconds = 1 / measurement.rate;
+      profile.node_seconds = 1 / rate;
     } else if (measurement.quantity == Quantity::elements) {
-      elements.take(measurement, profile.elements);
+      elements.take(measurement, rate, profile.elements);
     }
   }
   for (auto& [type, kernel] : profile.kernels) {

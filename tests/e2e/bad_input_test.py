@@ -38,7 +38,7 @@ class BadInputTest(CaravanTest):
 
     def test_help_is_no_error_and_has_examples(self):
         for args in [["--help"], ["demo", "--help"], ["models", "--help"], ["models", "pull", "--help"],
-                     ["engine", "--help"], ["node", "--help"]]:
+                     ["engine", "--help"], ["node", "--help"], ["doctor", "--help"]]:
             with self.subTest(args=args):
                 done = run(*args)
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
