@@ -10,6 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/text.h"
+#include "link/dial.h"
 #include "link/tunnel_desk.h"
 
 namespace caravan::link {
@@ -18,7 +19,6 @@ using asio::ip::tcp;
 
 namespace {
 
-constexpr std::size_t kPairingMessageBytes = std::size_t{64} << 10U;
 constexpr std::size_t kInstanceBytes = 8;
 
 struct Address {
@@ -28,6 +28,25 @@ struct Address {
 
 Error link_closed() { return Error{Code::interrupted, "the link is closed", ""}; }
 
+/// Connections that are no session's and no tunnel's yet, each with the device that a tunnel is dialled for.
+using Beginnings = std::map<std::shared_ptr<TlsConnection>, std::string>;
+
+/// One of them, as long as it is one.
+class Beginning {
+ public:
+  Beginning(Beginnings& all, std::shared_ptr<TlsConnection> connection, std::string tunnel_of = "")
+      : all_(all), connection_(std::move(connection)) {
+    all_.emplace(connection_, std::move(tunnel_of));
+  }
+  ~Beginning() { all_.erase(connection_); }
+  Beginning(const Beginning&) = delete;
+  Beginning& operator=(const Beginning&) = delete;
+
+ private:
+  Beginnings& all_;
+  std::shared_ptr<TlsConnection> connection_;
+};
+
 }  // namespace
 
 struct Link::Inner : std::enable_shared_from_this<Link::Inner> {
@@ -35,7 +54,7 @@ struct Link::Inner : std::enable_shared_from_this<Link::Inner> {
       : executor(loop), identity(own), options(std::move(chosen)), owner(std::move(above)) {}
 
   Result<void> open();
-  Standing judge(const PublicKey& key) const { return closing ? Standing::refused : owner.judge(key); }
+  Standing judge(const PublicKey& key) const;
   Hello hello() const;
   std::shared_ptr<Session> session(const std::string& device) const;
   SessionEvents events();
@@ -43,15 +62,20 @@ struct Link::Inner : std::enable_shared_from_this<Link::Inner> {
   static asio::awaitable<void> route(std::shared_ptr<Inner> self, Visitor visitor);
   asio::awaitable<void> welcome(Visitor visitor);
   asio::awaitable<void> pair(Visitor visitor);
-  asio::awaitable<Result<std::shared_ptr<TlsConnection>>> dial(std::string host, int port, KeyCheck check);
+  Result<std::shared_ptr<TlsConnection>> connection_for(KeyCheck check) const;
   static asio::awaitable<Result<std::shared_ptr<TlsConnection>>> dial_device(std::shared_ptr<Inner> self,
                                                                              std::string device);
+  static asio::awaitable<Result<std::shared_ptr<Session>>> connect(std::shared_ptr<Inner> self,
+                                                                   std::string host, int port,
+                                                                   std::string device);
   asio::awaitable<Result<std::shared_ptr<Session>>> greet(std::string host, int port, std::string device);
 
   Result<std::shared_ptr<Session>> adopt(std::shared_ptr<Session> session, const PublicKey& key,
                                          std::optional<Address> where);
   bool replaces(const Session& next, const Session& current) const;
   void closed(Session& session, const Error& why);
+  void end_tunnels(const std::string& device);
+  void cut(const std::string& device, const Error& why);
   void close();
 
   asio::any_io_executor executor;
@@ -64,7 +88,7 @@ struct Link::Inner : std::enable_shared_from_this<Link::Inner> {
   std::map<std::string, std::shared_ptr<Session>> sessions;
   std::map<std::string, Address> dialled;  ///< where the sessions that this node dialled lead
   std::set<std::string> dialling;          ///< devices
-  std::set<std::shared_ptr<TlsConnection>> pairing;
+  Beginnings beginnings;
   bool closing = false;
 };
 
@@ -92,6 +116,12 @@ Result<void> Link::Inner::open() {
   if (!opened) return opened.error();
   listener = std::move(*opened);
   return {};
+}
+
+Standing Link::Inner::judge(const PublicKey& key) const {
+  if (closing) return Standing::refused;
+  const Standing standing = owner.judge(key);
+  return standing == Standing::stranger && !owner.pairing ? Standing::refused : standing;
 }
 
 Hello Link::Inner::hello() const {
@@ -150,10 +180,11 @@ asio::awaitable<void> Link::Inner::route(std::shared_ptr<Inner> self, Visitor vi
 }
 
 asio::awaitable<void> Link::Inner::welcome(Visitor visitor) {
+  const Beginning beginning(beginnings, visitor.connection);
   const PublicKey key = visitor.connection->peer_key();
   visitor.connection->arm(Clock::now() + options.limits.request_time);
   auto socket = co_await MessageSocket::accept(visitor.connection, visitor.request, kMaxMessageBytes);
-  if (!socket) co_return;
+  if (!socket || closing) co_return;
   Hello mine = hello();
   auto session = co_await Session::welcome(std::move(*socket), std::move(mine));
   if (session) {
@@ -164,30 +195,16 @@ asio::awaitable<void> Link::Inner::welcome(Visitor visitor) {
 }
 
 asio::awaitable<void> Link::Inner::pair(Visitor visitor) {
-  const auto connection = visitor.connection;
-  pairing.insert(connection);
-  connection->arm(Clock::now() + options.limits.stranger_time);
-  auto socket = co_await MessageSocket::accept(connection, visitor.request, kPairingMessageBytes);
+  const Beginning beginning(beginnings, visitor.connection);
+  visitor.connection->arm(Clock::now() + options.limits.stranger_time);
+  auto socket = co_await MessageSocket::accept(visitor.connection, visitor.request, kPairingMessageBytes);
   if (socket && !closing) co_await owner.pairing(std::move(*socket));
-  pairing.erase(connection);
 }
 
-asio::awaitable<Result<std::shared_ptr<TlsConnection>>> Link::Inner::dial(std::string host, int port,
-                                                                          KeyCheck check) {
+Result<std::shared_ptr<TlsConnection>> Link::Inner::connection_for(KeyCheck check) const {
   auto context = TlsContext::make(identity, TlsContext::Side::dial, std::move(check));
-  if (!context) co_return context.error();
-  const auto connection = std::make_shared<TlsConnection>(tcp::socket(executor), std::move(*context));
-  connection->arm(Clock::now() + options.dial_time);
-  const auto reached = co_await connection->connect(host, port);
-  if (!reached) co_return reached.error();
-  const auto proved = co_await connection->handshake();
-  if (proved) co_return connection;
-  Error error = proved.error();
-  if (error.code == Code::invalid) {
-    error.message = fmt::format(
-        "what answers at {}:{} is not the device that was expected, or refuses this one", host, port);
-  }
-  co_return error;
+  if (!context) return context.error();
+  return std::make_shared<TlsConnection>(tcp::socket(executor), std::move(*context));
 }
 
 asio::awaitable<Result<std::shared_ptr<TlsConnection>>> Link::Inner::dial_device(std::shared_ptr<Inner> self,
@@ -201,7 +218,26 @@ asio::awaitable<Result<std::shared_ptr<TlsConnection>>> Link::Inner::dial_device
   KeyCheck check = [self, device](const PublicKey& key) {
     return device_id(key) == device && self->judge(key) == Standing::member;
   };
-  co_return co_await self->dial(where.host, where.port, std::move(check));
+  auto connection = self->connection_for(std::move(check));
+  if (!connection) co_return connection.error();
+  const Beginning beginning(self->beginnings, *connection, device);
+  const auto proved = co_await dial(*connection, where.host, where.port, self->options.dial_time);
+  if (!proved) co_return proved.error();
+  co_return connection;
+}
+
+asio::awaitable<Result<std::shared_ptr<Session>>> Link::Inner::connect(std::shared_ptr<Inner> self,
+                                                                       std::string host, int port,
+                                                                       std::string device) {
+  if (self->closing) co_return link_closed();
+  if (const auto known = self->session(device)) co_return known;
+  const std::string being_dialled = device.empty() ? fmt::format("{}:{}", host, port) : device;
+  if (!self->dialling.insert(being_dialled).second) {
+    co_return Error{Code::unavailable, "that device is being dialled already", ""};
+  }
+  auto session = co_await self->greet(std::move(host), port, std::move(device));
+  self->dialling.erase(being_dialled);
+  co_return session;
 }
 
 asio::awaitable<Result<std::shared_ptr<Session>>> Link::Inner::greet(std::string host, int port,
@@ -210,12 +246,16 @@ asio::awaitable<Result<std::shared_ptr<Session>>> Link::Inner::greet(std::string
   KeyCheck check = [self, device](const PublicKey& key) {
     return (device.empty() || device_id(key) == device) && self->judge(key) == Standing::member;
   };
-  const auto connection = co_await dial(host, port, std::move(check));
+  const auto connection = connection_for(std::move(check));
   if (!connection) co_return connection.error();
+  const Beginning beginning(beginnings, *connection);
+  const auto proved = co_await dial(*connection, host, port, options.dial_time);
+  if (closing) co_return link_closed();
+  if (!proved) co_return proved.error();
   const PublicKey key = (*connection)->peer_key();
   auto socket = co_await MessageSocket::dial(*connection, std::string(kLinkPath), kMaxMessageBytes);
-  if (!socket) co_return socket.error();
   if (closing) co_return link_closed();
+  if (!socket) co_return socket.error();
   Hello mine = hello();
   auto session = co_await Session::greet(std::move(*socket), std::move(mine));
   if (!session) co_return session.error();
@@ -266,8 +306,21 @@ void Link::Inner::closed(Session& session, const Error& why) {
   const auto held = found->second;
   sessions.erase(found);
   dialled.erase(device);
-  desk->cut(device);
+  end_tunnels(device);
   if (!closing) owner.lost(device, why);
+}
+
+/// Those that are open, and those that are still being dialled.
+void Link::Inner::end_tunnels(const std::string& device) {
+  desk->cut(device);
+  for (const auto& [connection, tunnel_of] : beginnings) {
+    if (tunnel_of == device) connection->close();
+  }
+}
+
+void Link::Inner::cut(const std::string& device, const Error& why) {
+  if (const auto session = this->session(device)) session->close(why);
+  end_tunnels(device);
 }
 
 void Link::Inner::close() {
@@ -277,7 +330,7 @@ void Link::Inner::close() {
     const auto session = sessions.begin()->second;
     session->close(link_closed());
   }
-  for (const auto& connection : pairing) connection->close();
+  for (const auto& [connection, tunnel_of] : beginnings) connection->close();
   desk->cut_all();
 }
 
@@ -293,28 +346,10 @@ Link::~Link() { inner_->close(); }
 
 std::uint16_t Link::port() const { return inner_->listener->port(); }
 
+/// No coroutine itself: the Link may be gone before its first step.
 asio::awaitable<Result<std::shared_ptr<Session>>> Link::connect(std::string host, int port,
                                                                 std::string device) {
-  const auto inner = inner_;
-  if (const auto known = inner->session(device)) co_return known;
-  const std::string being_dialled = device.empty() ? fmt::format("{}:{}", host, port) : device;
-  if (!inner->dialling.insert(being_dialled).second) {
-    co_return Error{Code::unavailable, "that device is being dialled already", ""};
-  }
-  auto session = co_await inner->greet(std::move(host), port, std::move(device));
-  inner->dialling.erase(being_dialled);
-  co_return session;
-}
-
-asio::awaitable<Result<std::unique_ptr<MessageSocket>>> Link::connect_to_pair(std::string host, int port,
-                                                                              KeyCheck check) {
-  const auto inner = inner_;
-  auto connection = co_await inner->dial(std::move(host), port, std::move(check));
-  if (!connection) co_return connection.error();
-  auto socket =
-      co_await MessageSocket::dial(std::move(*connection), std::string(kPairPath), kPairingMessageBytes);
-  if (socket) (*socket)->connection().disarm();
-  co_return socket;
+  return Inner::connect(inner_, std::move(host), port, std::move(device));
 }
 
 std::shared_ptr<Session> Link::session(const std::string& device) const { return inner_->session(device); }
@@ -331,9 +366,12 @@ Result<std::unique_ptr<Tunnel>> Link::open_tunnel(std::string device, std::strin
                       [desk = inner_->desk, device, target]() { return desk->open(device, target); });
 }
 
-void Link::cut(const std::string& device, const Error& why) {
-  if (const auto session = inner_->session(device)) session->close(why);
-  inner_->desk->cut(device);
+void Link::cut(const std::string& device, const Error& why) { inner_->cut(device, why); }
+
+void Link::cut_strangers(const Error& why) {
+  for (const auto& session : sessions()) {
+    if (inner_->judge(session->key()) != Standing::member) inner_->cut(session->peer(), why);
+  }
 }
 
 }  // namespace caravan::link

@@ -12,6 +12,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include "base/result.h"
+#include "link/dial.h"
 #include "link/heartbeat.h"
 #include "link/listener.h"
 #include "link/message_socket.h"
@@ -20,19 +21,18 @@
 
 namespace caravan::link {
 
-inline constexpr int kLinkPort = 7433;
-
 struct LinkOptions {
   std::string address = "0.0.0.0";
   int port = kLinkPort;  ///< 0: the system chooses
   ListenerLimits limits;
   HeartbeatTimes heartbeat;
-  std::size_t tunnels_per_device = 16;          ///< connections at once
-  std::chrono::milliseconds dial_time{10'000};  ///< from the name to the end of the hello
+  std::size_t tunnels_per_device = 16;  ///< connections at once
+  std::chrono::milliseconds dial_time = kDialTime;
 };
 
 /// What the link asks of what stands above it, and tells it. Called on the loop, and not after the Link is
-/// gone, except that a pairing coroutine may still be ending then. All but `pairing` have to be set.
+/// gone, except that a pairing coroutine may still be ending then; none of them may destroy the Link. All but
+/// `pairing` have to be set.
 struct LinkOwner {
   Judge judge;
   /// This node's, as of now. Its device id is overwritten with the identity's.
@@ -45,7 +45,8 @@ struct LinkOwner {
   std::function<void(const std::string& device, const Error& why)> lost;
   /// False for a name that nobody knows.
   std::function<bool(Session&, const Payload&)> received;
-  /// Somebody, stranger or member, asks for pairing.
+  /// Somebody, stranger or member, asks for pairing; the key is the socket's connection().peer_key().
+  /// Messages of 64 KiB, limits.stranger_time in all. Without it no stranger gets through the handshake.
   std::function<asio::awaitable<void>(std::unique_ptr<MessageSocket>)> pairing;
 };
 
@@ -66,9 +67,6 @@ class Link {
   /// Code::unavailable when nobody answers, Code::invalid when it is another device or one side is no member
   /// for the other, Code::incompatible when the hellos do not fit.
   asio::awaitable<Result<std::shared_ptr<Session>>> connect(std::string host, int port, std::string device);
-  /// To join a cluster: a message socket on the pairing path of a device whose key `check` takes.
-  asio::awaitable<Result<std::unique_ptr<MessageSocket>>> connect_to_pair(std::string host, int port,
-                                                                          KeyCheck check);
 
   std::shared_ptr<Session> session(const std::string& device) const;  ///< null without one
   std::vector<std::shared_ptr<Session>> sessions() const;             ///< by device id
@@ -80,6 +78,8 @@ class Link {
 
   /// Ends the session and all tunnels of a device at once. The judge decides whether it comes back.
   void cut(const std::string& device, const Error& why);
+  /// As cut, for every device that the judge takes for a member no more: for when the membership has changed.
+  void cut_strangers(const Error& why);
 
  private:
   struct Inner;

@@ -71,7 +71,9 @@ TEST(Link, TheDeviceThatAnswersMustBeTheOneThatWasMeant) {
     const auto session =
         co_await bench.master.link->connect("127.0.0.1", bench.worker.link->port(), device_id({}));
     EXPECT_FALSE(session.ok());
-    if (!session) EXPECT_EQ(session.error().code, Code::invalid) << session.error().message;
+    if (!session) {
+      EXPECT_EQ(session.error().code, Code::invalid) << session.error().message;
+    }
     EXPECT_TRUE(bench.worker.log.empty());
   });
 }
@@ -83,7 +85,9 @@ TEST(Link, AKeyThatIsNoMemberForTheOtherSideIsRefused) {
     const auto session =
         co_await bench.master.link->connect("127.0.0.1", bench.worker.link->port(), bench.worker.id());
     EXPECT_FALSE(session.ok());
-    if (!session) EXPECT_EQ(session.error().code, Code::invalid) << session.error().message;
+    if (!session) {
+      EXPECT_EQ(session.error().code, Code::invalid) << session.error().message;
+    }
     EXPECT_TRUE(bench.master.log.empty());
     EXPECT_TRUE(bench.worker.log.empty());
   });
@@ -96,7 +100,9 @@ TEST(Link, NobodyThereIsUnavailable) {
     bench.worker.link.reset();
     const auto session = co_await bench.master.link->connect("127.0.0.1", port, bench.worker.id());
     EXPECT_FALSE(session.ok());
-    if (!session) EXPECT_EQ(session.error().code, Code::unavailable);
+    if (!session) {
+      EXPECT_EQ(session.error().code, Code::unavailable);
+    }
   });
 }
 
@@ -198,7 +204,9 @@ TEST(Link, AHelloInAnotherDevicesNameIsRefused) {
     hello.instance = "1";
     const auto session = co_await Session::greet(std::move(*socket), hello);
     EXPECT_FALSE(session.ok());
-    if (!session) EXPECT_EQ(session.error().code, Code::invalid);
+    if (!session) {
+      EXPECT_EQ(session.error().code, Code::invalid);
+    }
     EXPECT_TRUE(bench.worker.log.empty());
   });
 }
@@ -229,7 +237,9 @@ TEST(Link, WhatIsTooLongIsNotSent) {
     const auto session = co_await bench.connect();
     const auto sent = session->send("note", std::string(kMaxMessageBytes, 'x'));
     EXPECT_FALSE(sent.ok());
-    if (!sent) EXPECT_EQ(sent.error().code, Code::exhausted);
+    if (!sent) {
+      EXPECT_EQ(sent.error().code, Code::exhausted);
+    }
     Result<void> flooded;
     for (int i = 0; i < 20 && flooded; ++i) flooded = session->send("note", std::string(900'000, 'x'));
     EXPECT_FALSE(flooded.ok()) << "the queue has no limit";

@@ -235,13 +235,17 @@ TEST(LinkTunnel, AMemberWithoutASessionOrWithAGuessedTokenGetsNone) {
     auto connection = co_await bench.dial_as(bench.master.identity, bench.worker);
     const auto early = co_await ask_for_tunnel(*connection, "target=rpc");
     EXPECT_FALSE(early.ok());
-    if (!early) EXPECT_EQ(early.error().code, Code::unavailable);
+    if (!early) {
+      EXPECT_EQ(early.error().code, Code::unavailable);
+    }
     EXPECT_TRUE(bench.worker.asked.empty());
     (void)co_await bench.connect();
     connection = co_await bench.dial_as(bench.master.identity, bench.worker);
     const auto guessed = co_await ask_for_tunnel(*connection, "token=00112233445566778899aabbccddeeff");
     EXPECT_FALSE(guessed.ok());
-    if (!guessed) EXPECT_EQ(guessed.error().code, Code::not_found);
+    if (!guessed) {
+      EXPECT_EQ(guessed.error().code, Code::not_found);
+    }
   });
 }
 

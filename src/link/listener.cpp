@@ -33,6 +33,18 @@ std::string origin_of(const asio::ip::address& address) {
   return asio::ip::address_v6(bytes).to_string();
 }
 
+/// Whatever way its scope ends.
+class Counted {
+ public:
+  explicit Counted(std::size_t& count) : count_(count) { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::size_t& count_;
+};
+
 Error cannot_listen(const boost::system::error_code& failure, int port) {
   if (failure == boost::system::errc::address_in_use) {
     return Error{Code::unavailable, fmt::format("port {} of the link is taken", port),
@@ -164,10 +176,9 @@ asio::awaitable<void> Listener::Inner::hand_over(Visitor visitor) {
     co_await refuse_upgrade(*visitor.connection, 503, full);
     co_return;
   }
-  ++strangers;
+  const Counted counted(strangers);
   visitor.connection->arm(Clock::now() + limits.stranger_time);
   co_await handler(std::move(visitor));
-  --strangers;
 }
 
 void Listener::Inner::close() {

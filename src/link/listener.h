@@ -12,6 +12,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include "base/result.h"
+#include "link/dial.h"
 #include "link/tls.h"
 #include "link/upgrade.h"
 
@@ -27,8 +28,8 @@ struct ListenerLimits {
   std::size_t strangers = 4;              ///< pairing at once
   std::size_t header_bytes = 8192;
   std::chrono::milliseconds handshake_time{5000};
-  std::chrono::milliseconds request_time{5000};      ///< from the handshake to the end of the request's head
-  std::chrono::milliseconds stranger_time{180'000};  ///< in all
+  std::chrono::milliseconds request_time{5000};  ///< from the handshake to the end of the request's head
+  std::chrono::milliseconds stranger_time = kPairingTime;  ///< in all
 };
 
 /// A connection after the handshake and the request. Its standing was asked for twice: in the handshake, and

@@ -69,7 +69,9 @@ TEST(Listener, PlainHttpAndGarbageGetAnAlertAtMost) {
     for (const std::string& said : all) {
       const std::string answer = co_await answer_to(bench, said);
       EXPECT_LE(answer.size(), 7U) << "more than an alert";
-      if (!answer.empty()) EXPECT_EQ(static_cast<std::uint8_t>(answer[0]), kAlert);
+      if (!answer.empty()) {
+        EXPECT_EQ(static_cast<std::uint8_t>(answer[0]), kAlert);
+      }
     }
     EXPECT_TRUE(bench.worker.asked.empty());
     EXPECT_TRUE(bench.worker.log.empty());
@@ -214,7 +216,9 @@ TEST(Listener, WhileTheWindowIsOpenAStrangerGetsToPairingAndNoFurther) {
     EXPECT_TRUE(sent.ok());
     const auto answer = co_await (*socket)->receive();
     EXPECT_TRUE(answer.ok());
-    if (answer) EXPECT_EQ(*answer, "pairing heard hello");
+    if (answer) {
+      EXPECT_EQ(*answer, "pairing heard hello");
+    }
     bench.worker.pairing_open = false;
     const std::string late = co_await answer_inside(bench, bench.stranger, upgrade("/caravan/pair"));
     EXPECT_EQ(late, "");

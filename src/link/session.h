@@ -50,6 +50,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void start(SessionEvents events, HeartbeatTimes times);
 
   const std::string& peer() const { return theirs_.device; }  ///< device id, proved by TLS
+  const PublicKey& key() const { return socket_->connection().peer_key(); }
   const Hello& hello() const { return theirs_; }
   bool dialled() const { return dialled_; }  ///< by this node
   std::string address() const;

@@ -86,7 +86,8 @@ asio::awaitable<Result<void>> TlsConnection::connect(std::string host, int port)
     co_return Error{Code::unavailable, fmt::format("nobody knows the address of '{}'", host),
                     "use the device's IP address"};
   }
-  if (timed_out_) co_return explain(asio::error::timed_out, fmt::format("connecting to {}:{}", host, port));
+  if (closed_)
+    co_return explain(asio::error::operation_aborted, fmt::format("connecting to {}:{}", host, port));
   auto [failure, endpoint] = co_await asio::async_connect(stream_.lowest_layer(), endpoints, kUseResult);
   if (!failure) co_return Result<void>();
   Error error = explain(failure, fmt::format("connecting to {}:{}", host, port));
@@ -142,6 +143,7 @@ void TlsConnection::arm(TimePoint deadline) {
 void TlsConnection::disarm() { deadline_.expires_at(TimePoint::max()); }
 
 void TlsConnection::close() {
+  closed_ = true;
   boost::system::error_code ignored;
   (void)stream_.lowest_layer().close(ignored);
   deadline_.cancel();

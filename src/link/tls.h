@@ -92,6 +92,7 @@ class TlsConnection : public std::enable_shared_from_this<TlsConnection> {
   TlsStream stream_;
   asio::steady_timer deadline_;
   bool timed_out_ = false;
+  bool closed_ = false;  ///< while a name is looked up there is no socket yet that could show it
   PublicKey peer_key_{};
   std::string peer_;
 };

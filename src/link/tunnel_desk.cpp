@@ -159,12 +159,12 @@ asio::awaitable<void> TunnelDesk::answer_dial_back(std::shared_ptr<TunnelDesk> s
 }
 
 asio::awaitable<Result<void>> TunnelDesk::carry(std::string device, DialBack asked) {
-  const auto near = co_await connect_target(device, asked.target);
-  if (!near) co_return near.error();
   const auto connection = co_await around_.dial(device);
   if (!connection) co_return connection.error();
   if (!around_.session(device)) co_return no_session();
   if (!hold(*connection)) co_return too_many();
+  const auto near = co_await connect_target(device, asked.target);
+  if (!near) co_return near.error();
   auto early = co_await ask_for_tunnel(**connection, "token=" + asked.token);
   if (!early) co_return early.error();
   (*connection)->disarm();

@@ -111,6 +111,11 @@ asio::awaitable<Result<void>> accept_tunnel(TlsConnection& connection) {
 }
 
 asio::awaitable<Result<std::string>> ask_for_tunnel(TlsConnection& connection, std::string query) {
+  const std::size_t sign = query.find('=');
+  if (sign == std::string::npos || !plain_name(query.substr(0, sign)) ||
+      !plain_name(query.substr(sign + 1))) {
+    co_return Error{Code::invalid, "names of tunnels are made of a-z, 0-9, '-' and '_'", ""};
+  }
   const std::string request =
       fmt::format("GET {}?{} HTTP/1.1\r\nHost: caravan\r\nUpgrade: {}\r\nConnection: Upgrade\r\n\r\n",
                   kTunnelPath, query, kTunnelProtocol);

@@ -44,7 +44,7 @@ asio::awaitable<void> refuse_upgrade(TlsConnection& connection, unsigned status,
 /// 101: from now on the connection is a tunnel.
 asio::awaitable<Result<void>> accept_tunnel(TlsConnection& connection);
 /// Asks for a tunnel, with "target=rpc" or "token=...". What the other end has already sent through it is the
-/// value. The error of the other side when that refuses.
+/// value. The error of the other side when that refuses, Code::invalid when the query is no name and name.
 asio::awaitable<Result<std::string>> ask_for_tunnel(TlsConnection& connection, std::string query);
 
 }  // namespace caravan::link
