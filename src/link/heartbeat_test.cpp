@@ -105,12 +105,11 @@ TEST(Heartbeat, RoundTripsAreCountedOnceAndOnlyOfWhatWasAsked) {
 
 TEST(Heartbeat, RoundTripIsOfTheLastMinuteAndItsWorstIsSeen) {
   Bench bench;
-  bench.pass(0ms);
   for (int i = 1; i <= 100; ++i) {
     const bool slow = i % 10 == 0;
-    bench.now += i <= 40 ? 500ms : slow ? 90ms : 10ms;  // the first 40 are forgotten
+    bench.pass(bench.heart.next_deadline() - bench.now);  // a ping leaves
+    bench.now += i <= 40 ? 500ms : slow ? 90ms : 10ms;    // the first 40 are forgotten
     bench.deliver(Heartbeat::Pong{bench.last_ping});
-    bench.pass(1s);
   }
   const auto round_trip = bench.heart.round_trip();
   ASSERT_TRUE(round_trip.has_value());

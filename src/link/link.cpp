@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "base/text.h"
 #include "link/dial.h"
 #include "link/tunnel_desk.h"
 
@@ -151,8 +150,8 @@ SessionEvents Link::Inner::events() {
   events.problem = [weak](Session& session, const Problem& problem) {
     const auto self = weak.lock();
     if (self) self->desk->problem(session.peer(), problem);
-    spdlog::debug("link: {} about '{}': {}", printable(session.hello().name), printable(problem.about),
-                  printable(problem.error.message));
+    spdlog::debug("link: {} about '{}': {}", shown(session.hello().name), shown(problem.about),
+                  shown(problem.error.message));
   };
   events.liveness = [weak](Session& session, Liveness now) {
     const auto self = weak.lock();
@@ -269,7 +268,7 @@ Result<std::shared_ptr<Session>> Link::Inner::adopt(std::shared_ptr<Session> ses
   const std::string device = session->peer();
   if (closing || judge(key) != Standing::member) {
     session->close(link_closed());
-    return Error{Code::invalid, fmt::format("{} is no member", printable(session->hello().name)), ""};
+    return Error{Code::invalid, fmt::format("{} is no member", shown(session->hello().name)), ""};
   }
   const auto current = this->session(device);
   if (current && !replaces(*session, *current)) {

@@ -265,6 +265,42 @@ TEST(Link, RemovalCutsAtOnceAndTheDeviceStaysOut) {
   });
 }
 
+TEST(Link, AChangeOfTheMembershipCutsWhoIsNoMemberAnyMoreAndNobodyElse) {
+  LinkBench::run([](LinkBench& bench) -> asio::awaitable<void> {
+    bench.open();
+    (void)co_await bench.connect();
+    const Error removed{Code::invalid, "removed", ""};
+    bench.worker.link->cut_strangers(removed);
+    EXPECT_NE(bench.worker.link->session(bench.master.id()), nullptr);
+    bench.worker.members.erase(bench.master.identity.public_key());
+    bench.worker.link->cut_strangers(removed);
+    EXPECT_EQ(bench.worker.link->session(bench.master.id()), nullptr);
+    EXPECT_EQ(bench.worker.last_loss.message, "removed");
+    co_await bench.until([&]() { return bench.master.link->sessions().empty(); });
+  });
+}
+
+TEST(Link, AnotherProtocolIsRefusedWithTheCure) {
+  LinkBench::run([](LinkBench& bench) -> asio::awaitable<void> {
+    bench.open();
+    const auto connection = co_await bench.dial_as(bench.master.identity, bench.worker);
+    auto socket = co_await MessageSocket::dial(connection, "/caravan/link", kMaxMessageBytes);
+    EXPECT_TRUE(socket.ok());
+    Hello hello;
+    hello.protocol = kLinkVersion + 1;
+    hello.device = bench.master.id();
+    hello.name = "pixel-9";
+    hello.instance = "1";
+    const auto session = co_await Session::greet(std::move(*socket), hello);
+    EXPECT_FALSE(session.ok());
+    if (session) co_return;
+    EXPECT_EQ(session.error().code, Code::incompatible);
+    EXPECT_EQ(session.error().message, "pixel-9 speaks link protocol 2, this cluster 1");
+    EXPECT_EQ(session.error().hint, "update Caravan on node-2");
+    EXPECT_TRUE(bench.worker.log.empty());
+  });
+}
+
 TEST(Link, ADestroyedLinkIsQuiet) {
   LinkBench::run([](LinkBench& bench) -> asio::awaitable<void> {
     bench.open();

@@ -70,14 +70,16 @@ struct TestNode {
       notes.push_back(session.hello().name + " says " + dump_json(payload.body));
       return true;
     };
-    owner.pairing = [this](std::unique_ptr<MessageSocket> socket) { return pair(this, std::move(socket)); };
+    if (pairs) {
+      owner.pairing = [this](std::unique_ptr<MessageSocket> socket) { return pair(this, std::move(socket)); };
+    }
     auto opened = Link::open(executor, identity, options, std::move(owner));
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     link = std::move(*opened);
   }
 
   static asio::awaitable<void> pair(TestNode* self, std::unique_ptr<MessageSocket> socket) {
-    ++self->pairings;
+    self->guests.push_back(socket->connection().peer_key());
     auto text = co_await socket->receive();
     if (text) (void)co_await socket->send("pairing heard " + *text);
   }
@@ -90,7 +92,8 @@ struct TestNode {
   std::string engine = "b1";
   LinkOptions options;
   std::set<PublicKey> members;
-  bool pairing_open = false;
+  bool pairing_open = false;  ///< the judge takes strangers
+  bool pairs = true;          ///< the link has somebody to hand them to
   std::map<std::string, std::uint16_t> targets;
   std::unique_ptr<Link> link;
 
@@ -98,7 +101,7 @@ struct TestNode {
   std::vector<std::string> notes;
   std::vector<std::string> asked;
   Error last_loss;
-  int pairings = 0;
+  std::vector<PublicKey> guests;  ///< who came to pair
 };
 
 /// Two members, a master and a worker whose engine listens on loopback, and a stranger that has no link.

@@ -1,5 +1,6 @@
 #include "link/message_socket.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
@@ -30,7 +31,8 @@ struct MessageSocket::Inner {
       : connection(std::move(held)), stream(connection->stream()), most(limit) {
     stream.text(true);
     stream.auto_fragment(false);  // one frame, one TLS write
-    stream.read_message_max(most);
+    stream.read_message_max(
+        0);  // receive() has the limit: Beast would first say farewell, and wait for an answer
   }
 
   std::shared_ptr<TlsConnection> connection;
@@ -66,11 +68,18 @@ asio::awaitable<Result<std::unique_ptr<MessageSocket>>> MessageSocket::dial(
 asio::awaitable<Result<std::string>> MessageSocket::receive() {
   const std::shared_ptr<Inner> inner = inner_;
   inner->buffer.clear();
-  auto [failure, got] = co_await inner->stream.async_read(inner->buffer, kUseResult);
-  if (failure == websocket::error::message_too_big) {
-    co_return Error{Code::exhausted, fmt::format("a message of more than {} bytes", inner->most), ""};
+  bool whole = false;
+  while (!whole) {
+    const std::size_t room = inner->most + 1 - inner->buffer.size();
+    const std::size_t most = std::min(room, inner->stream.read_size_hint(inner->buffer));
+    auto [failure, got] = co_await inner->stream.async_read_some(inner->buffer, most, kUseResult);
+    if (failure) co_return inner->connection->explain(failure, "waiting for a message");
+    if (inner->buffer.size() > inner->most) {
+      inner->connection->close();
+      co_return Error{Code::exhausted, fmt::format("a message of more than {} bytes", inner->most), ""};
+    }
+    whole = inner->stream.is_message_done();
   }
-  if (failure) co_return inner->connection->explain(failure, "waiting for a message");
   co_return beast::buffers_to_string(inner->buffer.data());
 }
 

@@ -55,7 +55,7 @@ Hello read_hello(Fields& fields, const Json& value) {
   Hello hello;
   hello.protocol = fields.small("protocol");
   if (fields.ok() && hello.protocol != kLinkVersion) {
-    hello.name = printable(fields.text_or("name", ""));
+    hello.name = shown(fields.text_or("name", ""));
     return hello;
   }
   hello.device = short_text(fields, "device", kMaxName);
@@ -170,26 +170,33 @@ Result<Message> decode_message(std::string_view text) {
   if (fields.small("v") < 1) fields.fail("v", "must be at least 1");
   if (!fields.ok()) return fields.error();
   Message message = read_message(fields, *value, type);
-  if (!fields.ok()) return with_context(fields.error(), type == "payload" ? "payload" : printable(type));
+  if (!fields.ok()) return with_context(fields.error(), type == "payload" ? "payload" : shown(type));
   return message;
 }
 
+std::string shown(std::string_view name) {
+  std::string text = printable(name);
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c == '\n' || c == '\t'; }, '?');
+  return text;
+}
+
 Result<void> compare_hello(const Hello& mine, const Hello& theirs) {
-  const std::string who = theirs.name.empty() ? "the other device" : printable(theirs.name);
+  const std::string who = theirs.name.empty() ? "the other device" : shown(theirs.name);
   if (theirs.protocol != mine.protocol) {
     const bool they_are_behind = theirs.protocol < mine.protocol;
     return Error{
         Code::incompatible,
         fmt::format("{} speaks link protocol {}, this cluster {}", who, theirs.protocol, mine.protocol),
         they_are_behind ? fmt::format("update Caravan on {}", who)
-                        : fmt::format("update Caravan on {}", printable(mine.name))};
+                        : fmt::format("update Caravan on {}", shown(mine.name))};
   }
   const bool comparable = !mine.engine.empty() && !theirs.engine.empty();
   if (comparable && mine.engine != theirs.engine) {
-    return Error{Code::incompatible,
-                 fmt::format("{} runs engine {}, this cluster {}", who, printable(theirs.engine),
-                             printable(mine.engine)),
-                 "run `./run build` there"};
+    return Error{
+        Code::incompatible,
+        fmt::format("{} runs engine {}, this cluster {}", who, shown(theirs.engine), shown(mine.engine)),
+        "run `./run build` there"};
   }
   return {};
 }

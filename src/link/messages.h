@@ -80,6 +80,9 @@ std::string encode_message(const Message& message);
 /// Code::invalid names what is wrong. Unknown fields are ignored.
 Result<Message> decode_message(std::string_view text);
 
+/// A name that came from outside, to be shown within a line: without control characters and line breaks.
+std::string shown(std::string_view name);
+
 /// Whether two nodes can work together: same protocol, same engine build (a node without an engine may link;
 /// it can carry nothing). Code::incompatible says which device has to do what, seen from `mine`.
 Result<void> compare_hello(const Hello& mine, const Hello& theirs);

@@ -8,8 +8,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
-#include "base/text.h"
-
 namespace caravan::link {
 namespace {
 
@@ -27,8 +25,8 @@ Result<void> check_hello(const Hello& mine, const Hello& theirs, const std::stri
   if (auto fits = compare_hello(mine, theirs); !fits) return fits;
   if (theirs.device == proved) return {};
   return Error{Code::invalid,
-               fmt::format("{} says that it is {} and is {}", printable(theirs.name),
-                           short_id(printable(theirs.device)), short_id(proved)),
+               fmt::format("{} says that it is {} and is {}", shown(theirs.name),
+                           short_id(shown(theirs.device)), short_id(proved)),
                ""};
 }
 
@@ -99,7 +97,7 @@ Result<void> Session::send(std::string name, Json body) {
 }
 
 Result<void> Session::send(const Message& message) {
-  if (closed_) return Error{Code::disconnected, fmt::format("{} is not linked", printable(theirs_.name)), ""};
+  if (closed_) return Error{Code::disconnected, fmt::format("{} is not linked", shown(theirs_.name)), ""};
   std::string text = encode_message(message);
   if (text.size() > kMaxMessageBytes) {
     return Error{Code::exhausted,
@@ -107,7 +105,7 @@ Result<void> Session::send(const Message& message) {
                  ""};
   }
   if (queued_bytes_ + text.size() > kMaxQueueBytes) {
-    return Error{Code::exhausted, fmt::format("{} does not take what is sent", printable(theirs_.name)), ""};
+    return Error{Code::exhausted, fmt::format("{} does not take what is sent", shown(theirs_.name)), ""};
   }
   enqueue(std::move(text), /*first=*/false);
   return {};
@@ -160,8 +158,8 @@ void Session::take(const std::string& text) {
 
 void Session::take(Message message) {
   const auto unknown = [this](std::string_view kind, const std::string& name) {
-    (void)send(Problem{name, Error{Code::not_found,
-                                   fmt::format("this version knows no {} '{}'", kind, printable(name)), ""}});
+    (void)send(Problem{
+        name, Error{Code::not_found, fmt::format("this version knows no {} '{}'", kind, shown(name)), ""}});
   };
   if (const auto* ping = std::get_if<Ping>(&message)) {
     if (queued_bytes_ <= kMaxQueueBytes) enqueue(encode_message(Pong{ping->sequence}), /*first=*/true);
@@ -217,7 +215,7 @@ void Session::act(const std::vector<Heartbeat::Action>& actions) {
     if (events_.liveness) events_.liveness(*this, now);
     if (now == Liveness::lost) {
       close(Error{Code::disconnected,
-                  fmt::format("{} has been silent for {}", printable(theirs_.name),
+                  fmt::format("{} has been silent for {}", shown(theirs_.name),
                               format_duration(heart_.silence(Clock::now()))),
                   "is it switched on, in the network, and is Caravan running there?"});
     }
