@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <memory>
@@ -154,5 +155,6 @@ int main() {
   const double without = megabytes_a_second(bare);
   const double with = megabytes_a_second(through);
   fmt::print("bandwidth: bare {:.0f} MB/s, tunnel {:.0f} MB/s\n", without, with);
+  (void)std::fflush(stdout);
   std::quick_exit(0);  // the loops' threads own what they run on
 }

@@ -70,18 +70,31 @@ void PlainEnd::close() {
 }
 
 TlsEnd::TlsEnd(std::shared_ptr<TlsConnection> connection, std::string early, std::function<void()> heard)
-    : connection_(std::move(connection)), early_(std::move(early)), heard_(std::move(heard)) {}
+    : connection_(std::move(connection)), early_(std::move(early)), heard_(std::move(heard)) {
+  boost::system::error_code ignored;
+  (void)connection_->stream().lowest_layer().non_blocking(true, ignored);
+}
 
+/// A TLS record has 16 KiB at most: those that are there already travel on as one.
 asio::awaitable<std::size_t> TlsEnd::read(std::span<char> into) {
   if (!early_.empty()) {
     const std::size_t count = early_.copy(into.data(), into.size());
     early_.erase(0, count);
     co_return count;
   }
-  auto [failure, got] =
-      co_await connection_->stream().async_read_some(asio::buffer(into.data(), into.size()), kUseResult);
+  TlsStream& stream = connection_->stream();
+  auto [failure, first] = co_await stream.async_read_some(asio::buffer(into.data(), into.size()), kUseResult);
   if (failure) co_return 0;
   heard_();
+  std::size_t got = first;
+  bool more = true;
+  while (more && got < into.size()) {
+    boost::system::error_code nothing_now;
+    const std::size_t next =
+        stream.read_some(asio::buffer(into.data() + got, into.size() - got), nothing_now);
+    more = !nothing_now;  // an end or error comes again with the next read
+    if (more) got += next;
+  }
   co_return got;
 }
 
