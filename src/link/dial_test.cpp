@@ -2,9 +2,13 @@
 // with the link that began it.
 #include "link/dial.h"
 
+#include <array>
+#include <optional>
+
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
+#include <openssl/ssl.h>
 
 #include "link/link_test_bench.h"
 

@@ -4,6 +4,7 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
+#include <fmt/format.h>
 #include <openssl/ssl.h>
 
 #include "link/link_test_bench.h"
