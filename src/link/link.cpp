@@ -362,7 +362,9 @@ std::vector<std::shared_ptr<Session>> Link::sessions() const {
 
 Result<std::unique_ptr<Tunnel>> Link::open_tunnel(std::string device, std::string target) {
   return Tunnel::open(inner_->executor,
-                      [desk = inner_->desk, device, target]() { return desk->open(device, target); });
+                      [desk = inner_->desk, device = std::move(device), target = std::move(target)]() {
+                        return desk->open(device, target);
+                      });
 }
 
 void Link::cut(const std::string& device, const Error& why) { inner_->cut(device, why); }
