@@ -143,6 +143,7 @@ void EngineRole::describe(cluster::NodeState& state) const {
   state.phase = inner.phase;
   state.error = inner.error;
   state.progress = inner.progress();
+  state.model = inner.assignment.model_name;
   state.engine_log = inner.log.string();
   for (const NamedTunnel& entry : inner.tunnels) {
     const link::TunnelCounters counters = entry.tunnel->counters();

@@ -152,6 +152,7 @@ Json to_json(const NodeState& state) {
   value["role"] = name_of(state.role);
   value["phase"] = name_of(state.phase);
   value["progress"] = state.progress;
+  if (!state.model.empty()) value["model"] = state.model;
   value["rpc_port"] = state.rpc_port;
   value["engine_pids"] = state.engine_pids;
   value["engine_log"] = state.engine_log;
@@ -182,6 +183,7 @@ Result<NodeState> node_state_from_json(const Json& value) {
   state.role = read_name(fields, "role", kRoles);
   state.phase = read_name(fields, "phase", kPhases);
   state.progress = fields.number_or("progress", 0);
+  state.model = fields.text_or("model", "");
   state.rpc_port = fields.small_or("rpc_port", 0);
   state.engine_log = fields.text_or("engine_log", "");
   for (const Json& pid : fields.list_or_none("engine_pids")) {

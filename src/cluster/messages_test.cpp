@@ -39,6 +39,15 @@ TEST(Messages, GoldenBytesGoThereAndBack) {
   EXPECT_EQ(dump_json(to_json(*state)), kStateV1);
 }
 
+TEST(Messages, AMasterNamesItsModel) {
+  NodeState state;
+  state.role = Role::master;
+  state.model = "smollm2-135m";
+  const auto back = node_state_from_json(to_json(state));
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_EQ(back->model, "smollm2-135m");
+}
+
 TEST(Messages, UnknownFieldsAreIgnored) {
   EXPECT_TRUE(assignment_of(master_with("something_new", {1, 2})).ok());
 }
