@@ -85,11 +85,12 @@ int logs_command(const Arguments& arguments) {
   const bool any =
       std::any_of(files.begin(), files.end(), [](const LogFile& file) { return file.is_there(); });
   if (!arguments.follow) return any ? 0 : print_error(nothing_yet(arguments.engine));
-  while (!InterruptFlag::is_set()) {
+  for (;;) {
+    const bool last_look = InterruptFlag::is_set();
     for (LogFile& file : files) printer.print(file, file.more());
+    if (last_look) return 0;
     std::this_thread::sleep_for(kLook);
   }
-  return 0;
 }
 
 }  // namespace
