@@ -7,8 +7,10 @@
 #include <memory>
 #include <optional>
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -95,12 +97,12 @@ class Chat {
 
 Result<void> Chat::find_model() {
   ProgressLine progress(stderr);
-  auto served = run_to_end(unless_interrupted(served_model(address_, [&](const Readiness& readiness) {
+  const auto served = run_to_end(unless_interrupted(served_model(address_, [&](const Readiness& readiness) {
     progress.update(fmt::format("the model is being loaded: {:.0f}%", 100 * readiness.progress));
   })));
   progress.clear();
   if (!served) return served.error();
-  model_ = arguments_.model.empty() ? std::move(*served) : arguments_.model;
+  model_ = arguments_.model.empty() ? *served : arguments_.model;
   return {};
 }
 

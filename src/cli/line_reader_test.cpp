@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <csignal>
 #include <string>
 #include <string_view>
@@ -46,21 +45,21 @@ TEST_F(LineReaderTest, LinesThenTheEnd) {
 }
 
 TEST_F(LineReaderTest, CtrlCIsNoEnd) {
-  // Ignored until the reader listens to it, so that it may come at any time.
+  // Ignored until the reader listens to it; from then on it holds the signal back until it waits.
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
   struct sigaction before {};
   ASSERT_EQ(::sigaction(SIGINT, &ignore, &before), 0);
-  std::atomic<bool> done{false};
-  std::thread keyboard([&done, reader_thread = ::pthread_self()]() {
-    while (!done) {
-      (void)::pthread_kill(reader_thread, SIGINT);
+  std::thread keyboard([reader_thread = ::pthread_self()]() {
+    struct sigaction now {};
+    do {
       std::this_thread::yield();
-    }
+      (void)::sigaction(SIGINT, nullptr, &now);
+    } while (now.sa_handler == SIG_IGN);
+    (void)::pthread_kill(reader_thread, SIGINT);
   });
   LineReader reader(input());
   const auto line = reader.next();
-  done = true;
   keyboard.join();
   ASSERT_FALSE(line.ok());
   EXPECT_EQ(line.error().code, Code::interrupted);
