@@ -91,6 +91,9 @@ Result<engine::MasterArguments> EngineRole::Inner::open_tunnels() {
   arguments.context = assignment.context;
   arguments.parallel = assignment.parallel;
   arguments.threads = assignment.threads;
+  arguments.ubatch = assignment.micro_batch;
+  arguments.kv_type = assignment.kv_type;
+  if (assignment.head_on_last_worker) arguments.head = engine::HeadPlacement::last_worker;
   for (const cluster::WorkerEndpoint& worker : assignment.workers) {
     auto tunnel = link::Tunnel::open(executor, worker.host, worker.port);
     if (!tunnel) return with_context(tunnel.error(), "tunnel to " + worker.device);

@@ -227,9 +227,9 @@ asio::awaitable<Result<std::vector<cluster::NodeState>>> LocalCluster::start() {
 
 asio::awaitable<std::optional<Error>> LocalCluster::run(cluster::Deployment deployment) {
   const auto inner = inner_;
-  constexpr std::uint64_t kFirstEpoch = 1;
+  constexpr cluster::Order kFirst{1, 1};
   inner->driver = std::make_shared<cluster::Driver>(
-      inner->executor, cluster::Controller(std::move(deployment), kFirstEpoch, Clock::now()), inner,
+      inner->executor, cluster::Controller(std::move(deployment), kFirst, Clock::now()), inner,
       [weak = std::weak_ptr<Inner>(inner)](const cluster::Serving& serving) {
         const auto self = weak.lock();
         if (self && self->events.on_serving) self->events.on_serving(serving);

@@ -39,8 +39,8 @@ std::optional<Error> departure_from(const plan::Plan& plan, const std::vector<Ob
 
 }  // namespace
 
-Controller::Controller(Deployment deployment, std::uint64_t epoch, TimePoint now)
-    : deployment_(std::move(deployment)), order_{epoch, 1}, stage_deadline_(now + kWorkerStart) {
+Controller::Controller(Deployment deployment, Order order, TimePoint now)
+    : deployment_(std::move(deployment)), order_(order), stage_deadline_(now + kWorkerStart) {
   for (const plan::Share& share : deployment_.plan.shares) {
     members_.emplace(share.device, Member{&share, std::nullopt, now});
   }
@@ -202,12 +202,15 @@ Assignment Controller::assignment_for(const plan::Share& share) const {
   assignment.order = order_;
   assignment.role = share.rank == 0 ? Role::master : Role::worker;
   assignment.rank = share.rank;
-  assignment.threads = deployment_.threads;
+  assignment.threads = share.threads > 0 ? share.threads : deployment_.threads;
   if (share.rank > 0) return assignment;
   assignment.model_path = deployment_.model_path;
   assignment.model_name = deployment_.model_name;
   assignment.context = deployment_.plan.context;
   assignment.parallel = deployment_.plan.parallel;
+  assignment.micro_batch = deployment_.plan.micro_batch;
+  if (deployment_.plan.kv != model::KvType::f16) assignment.kv_type = model::name_of(deployment_.plan.kv);
+  assignment.head_on_last_worker = deployment_.plan.head == plan::Head::last_worker;
   for (const plan::Share& other : deployment_.plan.shares) {
     assignment.layers.push_back(other.layer_count);
     if (other.rank == 0) continue;

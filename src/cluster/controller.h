@@ -65,7 +65,8 @@ class Controller {
       6};  ///< a node that silent is lost (design: suspect 3 s, lost 6 s)
   static constexpr std::chrono::seconds kStop{2};
 
-  Controller(Deployment deployment, std::uint64_t epoch, TimePoint now);
+  /// `order` is that of everything it starts; what it stops has the generation behind.
+  Controller(Deployment deployment, Order order, TimePoint now);
 
   std::vector<Action> on(const Event& event, TimePoint now);
   /// When to send a Tick, if nothing else happens before.

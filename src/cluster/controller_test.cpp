@@ -40,7 +40,7 @@ std::vector<ObservedLayers> as_planned(const plan::Plan& plan) {
 struct Scene {
   TimePoint now{};
   plan::Plan plan = three_shares();
-  Controller controller{Deployment{"/m.gguf", "m", plan, 1}, 7, now};
+  Controller controller{Deployment{"/m.gguf", "m", plan, 1}, Order{7, 1}, now};
   std::map<std::string, Assignment> told;
   std::optional<Serving> serving;
   std::optional<Ended> ended;

@@ -96,6 +96,9 @@ Json to_json(const Assignment& assignment) {
   value["model_name"] = assignment.model_name;
   value["context"] = assignment.context;
   value["parallel"] = assignment.parallel;
+  value["micro_batch"] = assignment.micro_batch;
+  value["kv_type"] = assignment.kv_type;
+  value["head_on_last_worker"] = assignment.head_on_last_worker;
   value["layers"] = assignment.layers;
   value["workers"] = Json::array();
   for (const WorkerEndpoint& worker : assignment.workers) {
@@ -131,6 +134,9 @@ Result<Assignment> assignment_from_json(const Json& value) {
     assignment.model_name = fields.text("model_name");
     assignment.context = fields.small("context");
     assignment.parallel = fields.small("parallel");
+    assignment.micro_batch = fields.small_or("micro_batch", 0);
+    assignment.kv_type = fields.text_or("kv_type", "");
+    assignment.head_on_last_worker = fields.flag_or("head_on_last_worker", false);
     assignment.layers = read_counts(fields, "layers");
     for (const Json& worker : fields.list("workers"))
       assignment.workers.push_back(read_endpoint(fields, worker));
@@ -165,6 +171,7 @@ Json to_json(const NodeState& state) {
     value["observed"].push_back(
         {{"rank", observed.rank}, {"layers", observed.layers}, {"weights", observed.weights.count}});
   }
+  value["busy"] = state.busy;
   if (state.error) value["error"] = caravan::to_json(*state.error);
   return value;
 }
@@ -183,6 +190,7 @@ Result<NodeState> node_state_from_json(const Json& value) {
   state.phase = read_name(fields, "phase", kPhases);
   state.progress = fields.number_or("progress", 0);
   state.rpc_port = fields.small_or("rpc_port", 0);
+  state.busy = fields.small_or("busy", 0);
   state.engine_log = fields.text_or("engine_log", "");
   for (const Json& pid : fields.list_or_none("engine_pids")) {
     if (!pid.is_number_integer()) fields.fail("engine_pids", "must be whole numbers");

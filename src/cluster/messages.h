@@ -54,6 +54,9 @@ struct Assignment {
   std::string model_name;               ///< as clients see it
   int context = 0;                      ///< tokens for each sequence
   int parallel = 1;                     ///< sequences at once
+  int micro_batch = 0;                  ///< tokens; 0: as the engine has it
+  std::string kv_type;                  ///< of keys and values, "q8_0"; empty: as the engine has it
+  bool head_on_last_worker = false;     ///< the output head; else it is on the master
   std::vector<int> layers;              ///< whole layers of each rank, the master's first
   std::vector<WorkerEndpoint> workers;  ///< rank 1 first
 };
@@ -90,6 +93,7 @@ struct NodeState {
   std::string engine_log;  ///< path of the engine's log on that device
   std::vector<Traffic> traffic;
   std::vector<ObservedLayers> observed;
+  int busy = 0;                ///< requests that this node's API is passing on at this moment
   std::optional<Error> error;  ///< why the phase is failed
 };
 

@@ -133,7 +133,7 @@ std::optional<Chain> LayoutPlanner::chain_for(std::size_t master, Head head, con
 std::vector<std::size_t> LayoutPlanner::masters(const LayoutWishes& wishes) const {
   std::vector<std::size_t> all;
   for (std::size_t i = 0; i < cluster_.devices.size(); ++i) {
-    if (is_allowed(wishes, i)) all.push_back(i);
+    if (is_allowed(wishes, i) && (wishes.masters.empty() || wishes.masters[i])) all.push_back(i);
   }
   if (all.size() <= kManyDevices) return all;
   const auto seconds = [&](std::size_t device) {

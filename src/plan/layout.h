@@ -18,6 +18,7 @@ struct LayoutWishes {
   Bytes keep_free;             ///< on each device
   std::vector<bool> required;  ///< by device; empty: none
   std::vector<bool> allowed;   ///< by device; empty: all
+  std::vector<bool> masters;   ///< by device: those that may be master; empty: all that are allowed
   double prompt_weight = 1;    ///< prompt tokens that count like one generated token
 };
 

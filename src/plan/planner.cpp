@@ -25,7 +25,7 @@ Result<void> check_wishes(const Cluster& cluster, const Wishes& wishes) {
     return Error{Code::invalid, "there is no device to plan for", "name at least one"};
   std::vector<std::string> names;
   for (const DeviceProfile& device : cluster.devices) names.push_back(device.name);
-  for (const auto* list : {&wishes.use, &wishes.avoid}) {
+  for (const auto* list : {&wishes.use, &wishes.avoid, &wishes.masters}) {
     for (const std::string& name : *list) {
       if (contains(names, name)) continue;
       const std::string meant = closest_match(name, names);
@@ -85,6 +85,7 @@ LayoutWishes layout_wishes(const Cluster& cluster, const Wishes& wishes, const U
   layout.keep_free = wishes.keep_free;
   layout.required = marks(cluster, wishes.use, true);
   layout.allowed = marks(cluster, wishes.avoid, false);
+  if (!wishes.masters.empty()) layout.masters = marks(cluster, wishes.masters, true);
   return layout;
 }
 

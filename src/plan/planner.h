@@ -26,6 +26,7 @@ struct Wishes {
   std::optional<int> parallel;   ///< sequences at once in all; nothing: 1, for throughput 8
   std::vector<std::string> use;  ///< each of these devices takes part
   std::vector<std::string> avoid;            ///< none of these does
+  std::vector<std::string> masters;          ///< only these have the model's file; empty: any can be master
   Bytes keep_free;                           ///< on each device
   std::optional<double> first_token_within;  ///< seconds, for a prompt of kReferencePrompt tokens
 };

@@ -1,0 +1,114 @@
+// The conductor's part that plans replicas, drives them through their controllers, and judges their ends.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "cluster/conductor.h"
+
+namespace caravan::cluster {
+
+void Conductor::ask_for_plan(Actions& actions) {
+  MakePlan plan{++plan_number_, *desired_.wish, {}, {}};
+  planned_for_.clear();
+  for (const auto& [device, peer] : peers_) {
+    if (!peer.linked || !peer.card || !peer.card->can_carry()) continue;
+    plan.devices.push_back(device);
+    planned_for_.insert(device);
+    if (holds(peer)) plan.holders.push_back(device);
+  }
+  actions.push_back(std::move(plan));
+}
+
+void Conductor::make_plan(TimePoint now, Actions& actions) {
+  const auto can_be_master = [this](const auto& entry) {
+    const Peer& peer = entry.second;
+    return peer.linked && holds(peer) && peer.card->can_carry();
+  };
+  if (!std::any_of(peers_.begin(), peers_.end(), can_be_master)) {
+    fail(Error{Code::unavailable,
+               fmt::format("no device that is here has {} and can run it", desired_.wish->file),
+               "wake the device that has it, or run `caravan serve` on another one: it fetches the model"},
+         now + kLongestRetry);
+    return;
+  }
+  stage_ = Stage::planning;
+  error_.reset();
+  act_at_ = now + kPlanTime;
+  ask_for_plan(actions);
+}
+
+void Conductor::start_runs(std::vector<plan::Plan> replicas, TimePoint now, Actions& actions) {
+  for (const plan::Plan& plan : replicas) {
+    for (const plan::Share& share : plan.shares) {
+      const auto peer = peers_.find(share.device);
+      if (peer == peers_.end() || !peer->second.linked) return wait(now, kFirstRetry);
+    }
+  }
+  const Order order{desired_.epoch, generation_ + 1};
+  generation_ += 2;  // the second one is for stopping it
+  stage_ = Stage::starting;
+  lost_device_ = false;
+  error_.reset();
+  runs_.clear();
+  for (plan::Plan& plan : replicas) {
+    Deployment deployment{desired_.wish->file, desired_.wish->model, plan, 1};
+    runs_.push_back({std::move(plan), std::make_unique<Controller>(std::move(deployment), order, now)});
+  }
+  feed_runs(Tick{}, now, actions);
+}
+
+void Conductor::stop_runs(TimePoint now, Actions& actions) {
+  stage_ = Stage::stopping;
+  feed_runs(StopAsked{}, now, actions);
+}
+
+void Conductor::feed_runs(const Event& event, TimePoint now, Actions& actions) {
+  if (runs_.empty()) return;
+  for (Run& run : runs_) {
+    if (!run.ended) feed(run, event, now, actions);
+  }
+  if (std::all_of(runs_.begin(), runs_.end(), [](const Run& run) { return run.ended; }))
+    runs_over(now, actions);
+}
+
+void Conductor::feed(Run& run, const Event& event, TimePoint now, Actions& actions) {
+  for (Action& action : run.controller->on(event, now)) {
+    if (auto* command = std::get_if<Assign>(&action)) actions.push_back(std::move(*command));
+    if (auto* ended = std::get_if<Ended>(&action)) {
+      run.ended = true;
+      if (ended->error) error_ = std::move(ended->error);
+    }
+    if (!std::holds_alternative<Serving>(action) || stage_ != Stage::starting) continue;
+    stage_ = Stage::serving;
+    serving_since_ = now;
+    quiet_since_ = now;
+  }
+  if (run.ended) planned_for_.clear();  // a plan for all devices may be better than what is left of this one
+}
+
+void Conductor::runs_over(TimePoint now, Actions& actions) {
+  const bool asked = stage_ == Stage::stopping;
+  runs_.clear();
+  if (!desired_.wish) {
+    stage_ = Stage::idle;
+    error_.reset();
+  } else if (next_plans_) {
+    start_runs(*std::exchange(next_plans_, std::nullopt), now, actions);
+  } else if (asked || lost_device_ || !error_) {
+    wait(now, kFirstRetry);
+  } else {
+    const auto doubled = kFirstRetry * (std::int64_t{1} << std::min(failures_++, 12));
+    const auto delay = std::min<std::chrono::milliseconds>(doubled, kLongestRetry);
+    fail(*error_, now + delay);
+  }
+}
+
+bool Conductor::is_running(const std::string& device) const {
+  return std::any_of(runs_.begin(), runs_.end(), [&](const Run& run) {
+    return !run.ended && std::any_of(run.plan.shares.begin(), run.plan.shares.end(),
+                                     [&](const plan::Share& share) { return share.device == device; });
+  });
+}
+
+}  // namespace caravan::cluster

@@ -1,0 +1,134 @@
+#include "cluster/desired.h"
+
+#include <array>
+#include <tuple>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace caravan::cluster {
+namespace {
+
+constexpr std::size_t kMostNames = 64;
+constexpr std::array<std::pair<plan::Objective, std::string_view>, 3> kObjectives{
+    {{plan::Objective::latency, "latency"},
+     {plan::Objective::throughput, "throughput"},
+     {plan::Objective::fit, "fit"}}};
+
+std::vector<std::string> read_names(Fields& fields, const Json& object, const char* field) {
+  std::vector<std::string> names;
+  const auto found = object.find(field);
+  if (found == object.end() || found->is_null()) return names;
+  const bool usable = found->is_array() && found->size() <= kMostNames;
+  if (!usable) fields.fail(field, "must be a list of at most 64 texts");
+  if (!usable) return names;
+  for (const Json& name : *found) {
+    if (!name.is_string()) fields.fail(field, "must be a list of texts");
+    if (name.is_string()) names.push_back(name.get<std::string>());
+  }
+  return names;
+}
+
+std::optional<int> read_count(Fields& fields, const char* field) {
+  const int count = fields.small_or(field, 0);
+  return count > 0 ? std::optional(count) : std::nullopt;
+}
+
+}  // namespace
+
+bool is_newer(const Desired& a, const Desired& b) {
+  return std::tie(a.epoch, a.controller) > std::tie(b.epoch, b.controller);
+}
+
+std::string_view name_of(plan::Objective objective) {
+  for (const auto& [value, name] : kObjectives) {
+    if (value == objective) return name;
+  }
+  return "latency";
+}
+
+std::optional<plan::Objective> objective_from(std::string_view name) {
+  for (const auto& [value, known] : kObjectives) {
+    if (known == name) return value;
+  }
+  return std::nullopt;
+}
+
+Json to_json(const Wish& wish) {
+  Json value{{"model", wish.model},
+             {"file", wish.file},
+             {"size", wish.size.count},
+             {"for", name_of(wish.objective)},
+             {"use", wish.use},
+             {"avoid", wish.avoid},
+             {"keep_free", wish.keep_free.count}};
+  if (wish.context) value["context"] = *wish.context;
+  if (wish.parallel) value["parallel"] = *wish.parallel;
+  return value;
+}
+
+Json to_json(const Desired& desired) {
+  Json value{{"version", kDesiredVersion}, {"epoch", desired.epoch}, {"controller", desired.controller}};
+  if (desired.wish) value["wish"] = to_json(*desired.wish);
+  return value;
+}
+
+Result<Wish> wish_from_json(const Json& value) {
+  Fields fields(value, "wish");
+  Wish wish;
+  wish.model = fields.text("model");
+  wish.file = fields.text("file");
+  if (fs::path(wish.file).filename() != wish.file || wish.file == "." || wish.file == ".." ||
+      wish.file.empty())
+    fields.fail("file", "must be a plain file name");
+  wish.size = Bytes{fields.whole("size")};
+  const auto objective = objective_from(fields.text_or("for", "latency"));
+  if (!objective) fields.fail("for", "must be latency, throughput or fit");
+  wish.objective = objective.value_or(plan::Objective::latency);
+  wish.context = read_count(fields, "context");
+  wish.parallel = read_count(fields, "parallel");
+  wish.keep_free = Bytes{fields.whole_or("keep_free", 0)};
+  if (!fields.ok()) return fields.error();  // before `value` is taken for an object
+  wish.use = read_names(fields, value, "use");
+  wish.avoid = read_names(fields, value, "avoid");
+  if (!fields.ok()) return fields.error();
+  return wish;
+}
+
+Result<Desired> desired_from_json(const Json& value) {
+  Fields fields(value, "desired");
+  const int version = fields.small("version");
+  if (fields.ok() && version != kDesiredVersion) {
+    return Error{
+        Code::incompatible,
+        fmt::format("a deployment of version {}, this Caravan knows version {}", version, kDesiredVersion),
+        "run the same Caravan on every device"};
+  }
+  Desired desired;
+  desired.epoch = fields.whole("epoch");
+  desired.controller = fields.text("controller");
+  if (const Json* wish = fields.object_or_none("wish")) {
+    auto read = wish_from_json(*wish);
+    if (!read) return read.error();
+    desired.wish = std::move(*read);
+  }
+  if (!fields.ok()) return fields.error();
+  return desired;
+}
+
+Result<Desired> load_desired(const fs::path& path) {
+  std::error_code failure;
+  if (!fs::exists(path, failure) && !failure) return Desired{};
+  const auto text = read_file(path, Bytes{kMaxDesiredBytes});
+  if (!text) return text.error();
+  const auto value = parse_json(*text, kMaxDesiredBytes);
+  auto desired = value ? desired_from_json(*value) : Result<Desired>(value.error());
+  if (!desired) return with_context(desired.error(), path.string());
+  return desired;
+}
+
+Result<void> save_desired(const fs::path& path, const Desired& desired) {
+  return write_file_atomically(path, dump_json(to_json(desired)) + "\n");
+}
+
+}  // namespace caravan::cluster
