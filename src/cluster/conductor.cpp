@@ -84,7 +84,10 @@ void Conductor::handle(const CardHeard& event, TimePoint now, Actions& /*actions
   const bool could = peer.card && peer.card->can_carry();
   const bool held = holds(peer);
   peer.card = event.card;
-  if (held != holds(peer)) planned_for_.erase(event.device);
+  if (held != holds(peer)) {
+    planned_for_.erase(event.device);
+    asked_for_.erase(event.device);
+  }
   if (could != event.card.can_carry()) {
     devices_changed(now, event.card.can_carry());
   } else if (stage_ == Stage::failed) {
@@ -115,6 +118,8 @@ void Conductor::handle(const Planned& event, TimePoint now, Actions& actions) {
       start_runs(*event.replicas, now, actions);
     } else if (sparing_) {
       ask_for_plan(false, now, actions);
+    } else if (has_more_than(asked_for_)) {
+      gather(now, kGatherMost);  // they have come while it was planned
     } else {
       plan_failed_ = true;
       fail(event.replicas.error(), now + kLongestRetry);
@@ -318,6 +323,13 @@ std::optional<TimePoint> Conductor::next_deadline() const {
     consider(everybody_measured() ? act_at_ : std::max(act_at_, patient_until_));
   if (stage_ == Stage::serving) consider(better_plan_at());
   return next;
+}
+
+bool Conductor::has_more_than(const std::set<std::string>& devices) const {
+  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
+    const auto& [device, peer] = entry;
+    return peer.linked && peer.card && peer.card->can_carry() && !devices.contains(device);
+  });
 }
 
 bool Conductor::holds(const Peer& peer) const {

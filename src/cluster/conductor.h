@@ -161,6 +161,7 @@ class Conductor {
   std::optional<TimePoint> orphan_at() const;
   std::optional<TimePoint> better_plan_at() const;
   bool holds(const Peer& peer) const;
+  bool has_more_than(const std::set<std::string>& devices) const;
   bool everybody_measured() const;
   bool is_answering() const;
 

@@ -202,6 +202,7 @@ void Simulation::lose(std::size_t number, std::size_t peer, int session_number) 
   note([&] { return fmt::format("{} loses {}", nodes_[number].id, nodes_[peer].id); });
   feed(nodes_[number], PeerLost{nodes_[peer].id, Error{Code::disconnected, "lost", ""}});
   workers_changed();
+  connect(number, peer);
 }
 
 void Simulation::block(std::size_t a, std::size_t b, bool blocked) {
@@ -491,7 +492,7 @@ void Simulation::disturb() {
       nodes_[a].busy = nodes_[a].busy > 0 ? 0 : 1;
       return;
     case 10:
-      if (chance(30)) remove(a);
+      if (a > 0 && chance(30)) remove(a);  // somebody is left
       return;
     default:
       nodes_[a].card.profile = plan::DeviceProfile{};
