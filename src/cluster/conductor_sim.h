@@ -126,6 +126,7 @@ class Simulation {
   std::map<std::pair<std::size_t, std::size_t>, SimSession> sessions_;
   std::set<std::pair<std::string, Order>> started_;  ///< engines, each once
   std::set<Order> orders_;                           ///< that something was started for
+  std::map<TimePoint, int> ticks_;                   ///< in each second, of all nodes
   std::size_t events_ = 0;
   int engines_fail_ = 0;  ///< percent of the starts
   std::string broken_;

@@ -312,6 +312,7 @@ void Simulation::schedule_tick(SimNode& node) {
     SimNode& self = nodes_[number];
     if (!self.up || self.life != life || self.tick_at != deadline) return;
     feed(self, Tick{});
+    if (++ticks_[std::chrono::floor<seconds>(now_)] > 100) broken_ = "busy with ticks";
     if (self.tick_at && *self.tick_at <= now_) broken_ = self.id + "'s deadline does not move on";
   });
 }
@@ -477,7 +478,9 @@ void Simulation::disturb() {
   switch (below(12)) {
     case 0: return crash(a);
     case 1: return start(a);
-    case 2: return start(a);
+    case 2:
+      if (!nodes_[a].up && chance(10)) nodes_[a].disk = {};  // installed anew
+      return start(a);
     case 3: return cut(a, b);
     case 4: return block(a, b, true);
     case 5: return block(a, b, false);

@@ -26,7 +26,8 @@ struct Outcome {
   std::string wrong;
   std::vector<std::string> trace;
   std::size_t events = 0;
-  int runs = 0;        ///< orders to start something, after all was calm
+  int runs = 0;     ///< orders to start something, after all was calm
+  seconds rest{0};  ///< from then to rest
   bool serves = false;
 };
 
@@ -54,14 +55,16 @@ Outcome live(unsigned seed, bool trace) {
   };
   simulation.run_for(seconds(simulation.below(8)));
   simulation.ask(simulation.some_node_up(), simulation.wish(simulation.chance(60) ? 1 : 2));
-  const std::uint64_t troubles = simulation.below(14);
+  const std::uint64_t troubles = simulation.below(simulation.chance(10) ? 60 : 14);
   for (std::uint64_t i = 0; i < troubles; ++i) {
-    simulation.run_for(milliseconds(simulation.below(simulation.chance(20) ? 20'000 : 3'000)));
+    simulation.run_for(milliseconds(simulation.below(simulation.chance(15) ? 20'000 : 3'000)));
     simulation.disturb();
   }
   simulation.calm();
   // The longest wait for a next try is kLongestRetry.
+  const TimePoint calm = simulation.now();
   if (std::string why = settle(simulation, seconds(400)); !why.empty()) return finish("unsettled: " + why);
+  outcome.rest = std::chrono::duration_cast<seconds>(simulation.now() - calm);
   simulation.run_for(seconds(20));  // a better plan may be found now, and is started then
   if (std::string why = settle(simulation, seconds(60)); !why.empty()) return finish("unrest: " + why);
   if (simulation.runs_started() > kMostRunsAfterCalm) return finish("restarts without end");
@@ -89,19 +92,22 @@ TEST(ConductorSim, EveryLifeEndsWithOneControllerAndOnePlan) {
   unsigned serving = 0;
   unsigned failed = 0;
   int most_runs = 0;
+  seconds longest{0};
   for (unsigned seed = first; seed <= last && failed < 3; ++seed) {
     const Outcome outcome = live(seed, one != nullptr);
     events += outcome.events;
     serving += outcome.serves ? 1 : 0;
     most_runs = std::max(most_runs, outcome.runs);
+    longest = std::max(longest, outcome.rest);
+    if (std::getenv("RESTS")) fmt::print("rest {} {} {}\n", outcome.rest.count(), seed, outcome.runs);
     if (one != nullptr) fmt::print("{}\n", fmt::join(outcome.trace, "\n"));
     if (outcome.wrong.empty()) continue;
     ++failed;
     ADD_FAILURE() << "seed " << seed << ": " << outcome.wrong << "\n"
                   << (one == nullptr ? fmt::format("{}", fmt::join(live(seed, true).trace, "\n")) : "");
   }
-  fmt::print("{} lives, {} events, {} serve at the end, at most {} runs after the last trouble\n",
-             last - first + 1, events, serving, most_runs);
+  fmt::print("{} lives, {} events, {} serve at the end, at most {} runs and {} s after the last trouble\n",
+             last - first + 1, events, serving, most_runs, longest.count());
   if (one == nullptr) {
     EXPECT_GT(serving, kSeeds / 3) << "most of these clusters should be able to serve";
   }
