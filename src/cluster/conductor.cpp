@@ -319,8 +319,7 @@ std::optional<TimePoint> Conductor::next_deadline() const {
   consider(orphan_at());
   if (!controls() || begin_anew_) return next;
   if (stage_ == Stage::failed || stage_ == Stage::planning) consider(act_at_);
-  if (stage_ == Stage::waiting)
-    consider(everybody_measured() ? act_at_ : std::max(act_at_, patient_until_));
+  if (stage_ == Stage::waiting) consider(everybody_measured() ? act_at_ : std::max(act_at_, patient_until_));
   if (stage_ == Stage::serving) consider(better_plan_at());
   return next;
 }

@@ -1,4 +1,5 @@
-// The simulation in conductor_sim.h. No tests of its own; named so that it is a part of the test program only.
+// The simulation in conductor_sim.h. No tests of its own; named so that it is a part of the test program
+// only.
 #include <algorithm>
 #include <numeric>
 #include <utility>
@@ -400,13 +401,14 @@ void Simulation::crash_engine(std::size_t number) {
 }
 
 bool Simulation::has_workers(const SimNode& master) const {
-  return std::all_of(master.role->workers.begin(), master.role->workers.end(), [&](const WorkerEndpoint& end) {
-    const SimNode& worker = nodes_[static_cast<std::size_t>(end.device[0] - 'a')];
-    const auto through = sessions_.find(
-        {std::min(master.number, worker.number), std::max(master.number, worker.number)});
-    return through != sessions_.end() && through->second.linked[master.number < worker.number ? 0 : 1] &&
-           worker.role && worker.role->order == master.role->order && worker.phase == Phase::ready;
-  });
+  return std::all_of(
+      master.role->workers.begin(), master.role->workers.end(), [&](const WorkerEndpoint& end) {
+        const SimNode& worker = nodes_[static_cast<std::size_t>(end.device[0] - 'a')];
+        const auto through =
+            sessions_.find({std::min(master.number, worker.number), std::max(master.number, worker.number)});
+        return through != sessions_.end() && through->second.linked[master.number < worker.number ? 0 : 1] &&
+               worker.role && worker.role->order == master.role->order && worker.phase == Phase::ready;
+      });
 }
 
 /// A master fails when its worker goes, a moment later.
@@ -461,7 +463,8 @@ std::size_t Simulation::some_node_up() {
   for (;;) {
     const std::size_t number = below(nodes_.size());
     if (nodes_[number].up) return number;
-    if (std::none_of(nodes_.begin(), nodes_.end(), [](const SimNode& node) { return node.up; })) return number;
+    if (std::none_of(nodes_.begin(), nodes_.end(), [](const SimNode& node) { return node.up; }))
+      return number;
   }
 }
 
@@ -476,16 +479,23 @@ void Simulation::disturb() {
   const std::size_t a = below(nodes_.size());
   const std::size_t b = (a + 1 + below(nodes_.size() - 1)) % nodes_.size();
   switch (below(12)) {
-    case 0: return crash(a);
-    case 1: return start(a);
+    case 0:
+      return crash(a);
+    case 1:
+      return start(a);
     case 2:
       if (!nodes_[a].up && chance(10)) nodes_[a].disk = {};  // installed anew
       return start(a);
-    case 3: return cut(a, b);
-    case 4: return block(a, b, true);
-    case 5: return block(a, b, false);
-    case 6: return crash_engine(a);
-    case 7: return ask(a, chance(15) ? std::nullopt : std::optional(wish(chance(50) ? 1 : 2)));
+    case 3:
+      return cut(a, b);
+    case 4:
+      return block(a, b, true);
+    case 5:
+      return block(a, b, false);
+    case 6:
+      return crash_engine(a);
+    case 7:
+      return ask(a, chance(15) ? std::nullopt : std::optional(wish(chance(50) ? 1 : 2)));
     case 8:
       for (std::size_t i = 0; i < nodes_.size(); ++i) {
         for (std::size_t j = i + 1; j < nodes_.size(); ++j) block(i, j, (i + a) % 2 != (j + a) % 2);

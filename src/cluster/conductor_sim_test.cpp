@@ -1,12 +1,12 @@
-// Thousands of seeded cluster lives: whatever has happened, once it is quiet there is one controller, one plan,
-// each of its engines runs and was started once, and nothing else runs.
+// Thousands of seeded cluster lives: whatever has happened, once it is quiet there is one controller, one
+// plan, each of its engines runs and was started once, and nothing else runs.
+#include "cluster/conductor_sim.h"
+
 #include <cstdlib>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <gtest/gtest.h>
-
-#include "cluster/conductor_sim.h"
 
 namespace caravan::cluster {
 namespace {
@@ -70,8 +70,7 @@ Outcome live(unsigned seed, bool trace) {
   if (simulation.runs_started() > kMostRunsAfterCalm) return finish("restarts without end");
   if (simulation.chance(30)) {
     const std::size_t node = simulation.some_node_up();
-    const std::optional<Wish> wish =
-        simulation.chance(30) ? std::nullopt : std::optional(simulation.wish(1));
+    const std::optional<Wish> wish = simulation.chance(30) ? std::nullopt : std::optional(simulation.wish(1));
     simulation.ask(node, wish);
     if (std::string why = settle(simulation, seconds(60)); !why.empty()) return finish("asked: " + why);
     const Desired& agreed = simulation.nodes()[node].conductor->desired();

@@ -1,12 +1,11 @@
 #include "cluster/desired.h"
 
+#include <algorithm>
 #include <array>
 #include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
-
-#include "base/text.h"
 
 namespace caravan::cluster {
 namespace {
@@ -25,7 +24,9 @@ constexpr std::array<std::pair<plan::Objective, std::string_view>, 3> kObjective
 
 /// Whatever is accepted must be readable again from the file that it is kept in (kMaxDesiredBytes).
 std::string short_text(Fields& fields, std::string_view field, std::string text) {
-  if (text.size() > kMostTextBytes || printable(text) != text)
+  const bool plain =
+      std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  if (text.size() > kMostTextBytes || !plain)
     fields.fail(field, "must be at most 240 bytes without control characters");
   return text;
 }
