@@ -133,6 +133,9 @@ class Simulation {
   std::vector<std::string> trace_;
 };
 
+/// "epoch.generation"
+std::string text_of(Order order);
+
 /// What the fake planner proposes: the strongest holder first, then as many others as it takes.
 Result<std::vector<plan::Plan>> sim_plan(const std::vector<SimNode>& nodes, const Wish& wish,
                                          std::vector<std::string> devices, std::vector<std::string> holders);

@@ -98,7 +98,6 @@ TEST(ConductorSim, EveryLifeEndsWithOneControllerAndOnePlan) {
     serving += outcome.serves ? 1 : 0;
     most_runs = std::max(most_runs, outcome.runs);
     longest = std::max(longest, outcome.rest);
-    if (std::getenv("RESTS")) fmt::print("rest {} {} {}\n", outcome.rest.count(), seed, outcome.runs);
     if (one != nullptr) fmt::print("{}\n", fmt::join(outcome.trace, "\n"));
     if (outcome.wrong.empty()) continue;
     ++failed;
