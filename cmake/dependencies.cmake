@@ -9,6 +9,13 @@ find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(GTest REQUIRED)
 
+# libqrencode has neither a CMake package nor, on Android, pkg-config's file in a fixed place.
+find_path(QRENCODE_INCLUDE qrencode.h REQUIRED)
+find_library(QRENCODE_LIBRARY qrencode REQUIRED)
+add_library(qrencode INTERFACE)
+target_include_directories(qrencode SYSTEM INTERFACE "${QRENCODE_INCLUDE}")
+target_link_libraries(qrencode INTERFACE "${QRENCODE_LIBRARY}")
+
 # Asio and Beast are compiled once, in one file, instead of in every file that includes them.
 add_library(asio STATIC cmake/asio_implementation.cpp)
 target_compile_definitions(asio PUBLIC BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION

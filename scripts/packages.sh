@@ -17,6 +17,7 @@ header:nlohmann/json.hpp nlohmann-json3-dev nlohmann-json
 header:CLI/CLI.hpp libcli11-dev cli11
 header:curl/curl.h libcurl4-openssl-dev libcurl
 header:openssl/ssl.h libssl-dev openssl
+header:qrencode.h libqrencode-dev libqrencode
 header:gtest/gtest.h libgtest-dev googletest
 header:gmock/gmock.h libgmock-dev googletest
 TABLE

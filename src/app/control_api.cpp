@@ -1,9 +1,12 @@
 #include "app/control_api.h"
 
 #include <chrono>
+#include <utility>
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/steady_timer.hpp>
+
+#include "app/cluster_api.h"
 
 namespace caravan::app {
 
@@ -67,6 +70,8 @@ asio::awaitable<void> handle_control(const ControlPort& port, gateway::Request r
   } else if (call == "POST /v1/stop") {
     co_await responder.send(202, kJson, "{}");
     port.stop();
+  } else if (port.cluster != nullptr && request.target.starts_with("/v1/cluster")) {
+    co_await handle_cluster(*port.cluster, std::move(request), responder);
   } else {
     co_await send_error(responder, unknown_call(call));
   }

@@ -5,12 +5,14 @@
 //   GET  /v1/events      NodeStates as lines of JSON: at once, on every change, and once a second
 //   PUT  /v1/assignment  what this node is to run; 409 when a newer order is known
 //   POST /v1/stop        ends the node
+//   /v1/cluster...       the cluster: cluster_api.h
 #pragma once
 
 #include <functional>
 
 #include <boost/asio/awaitable.hpp>
 
+#include "app/cluster_side.h"
 #include "cluster/messages.h"
 #include "engine/change.h"
 #include "gateway/http_server.h"
@@ -22,7 +24,8 @@ struct ControlPort {
   std::function<cluster::NodeState()> state;
   std::function<Result<void>(cluster::Assignment)> assign;
   std::function<void()> stop;
-  engine::Change* change;  ///< notified whenever state() has changed; outlives the API
+  engine::Change* change;          ///< notified whenever state() has changed; outlives the API
+  ClusterSide* cluster = nullptr;  ///< null for a node without one; outlives the API
 };
 
 /// A Handler for HttpServer.

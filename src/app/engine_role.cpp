@@ -8,7 +8,6 @@
 
 #include "engine/llama_server.h"
 #include "engine/rpc_server.h"
-#include "link/tunnel.h"
 
 namespace caravan::app {
 
@@ -34,6 +33,7 @@ struct EngineRole::Inner {
   engine::EngineFacts engine;
   fs::path log;
   cluster::Assignment assignment;
+  OpenTunnel open_tunnel;
   std::function<void()> changed;
 
   cluster::Phase phase = cluster::Phase::starting;
@@ -59,11 +59,12 @@ struct EngineRole::Inner {
 };
 
 EngineRole::EngineRole(asio::any_io_executor executor, engine::EngineFacts engine, fs::path log,
-                       cluster::Assignment assignment, std::function<void()> changed)
+                       cluster::Assignment assignment, OpenTunnel open_tunnel, std::function<void()> changed)
     : inner_(std::make_unique<Inner>(Inner{.executor = executor,
                                            .engine = std::move(engine),
                                            .log = std::move(log),
                                            .assignment = std::move(assignment),
+                                           .open_tunnel = std::move(open_tunnel),
                                            .changed = std::move(changed)})) {}
 
 EngineRole::~EngineRole() = default;
@@ -95,7 +96,7 @@ Result<engine::MasterArguments> EngineRole::Inner::open_tunnels() {
   arguments.kv_type = assignment.kv_type;
   if (assignment.head_on_last_worker) arguments.head = engine::HeadPlacement::last_worker;
   for (const cluster::WorkerEndpoint& worker : assignment.workers) {
-    auto tunnel = link::Tunnel::open(executor, worker.host, worker.port);
+    auto tunnel = open_tunnel(worker);
     if (!tunnel) return with_context(tunnel.error(), "tunnel to " + worker.device);
     arguments.workers.push_back({"127.0.0.1", (*tunnel)->local_port()});
     tunnels.push_back({worker.device, worker.weights, std::move(*tunnel)});
@@ -147,6 +148,7 @@ void EngineRole::describe(cluster::NodeState& state) const {
   state.error = inner.error;
   state.progress = inner.progress();
   state.engine_log = inner.log.string();
+  state.model = inner.assignment.model_name;
   for (const NamedTunnel& entry : inner.tunnels) {
     const link::TunnelCounters counters = entry.tunnel->counters();
     state.traffic.push_back({entry.device, counters.sent, counters.received});

@@ -13,15 +13,19 @@
 #include "cluster/messages.h"
 #include "engine/http_client.h"
 #include "engine/probe.h"
+#include "link/tunnel.h"
 
 namespace caravan::app {
 
 /// One assignment's engine program. run() once, then stop(); one event loop.
 class EngineRole {
  public:
+  /// Makes the tunnel to a worker's RPC server.
+  using OpenTunnel = std::function<Result<std::unique_ptr<link::Tunnel>>(const cluster::WorkerEndpoint&)>;
+
   /// `changed` is called whenever what describe() says has changed.
   EngineRole(boost::asio::any_io_executor executor, engine::EngineFacts engine, fs::path log,
-             cluster::Assignment assignment, std::function<void()> changed);
+             cluster::Assignment assignment, OpenTunnel open_tunnel, std::function<void()> changed);
   ~EngineRole();
   EngineRole(const EngineRole&) = delete;
   EngineRole& operator=(const EngineRole&) = delete;

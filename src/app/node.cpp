@@ -41,7 +41,11 @@ struct Node::Inner {
 
   Result<void> listen();
   cluster::NodeState state() const;
-  gateway::ReplicaView replica() const;
+  gateway::ReplicaView own_replica() const;
+  gateway::ReplicaView replica() { return cluster ? cluster->replica(own_replica()) : own_replica(); }
+  Result<void> join_cluster();
+  void stop();
+  Result<std::unique_ptr<link::Tunnel>> tunnel_to(const cluster::WorkerEndpoint& worker);
   Result<void> assign(cluster::Assignment assignment);
   asio::awaitable<void> follow();
 
@@ -56,6 +60,7 @@ struct Node::Inner {
   bool stopped = false;
   std::int64_t created = 0;
   ControlPort control_port;
+  std::unique_ptr<ClusterSide> cluster;  ///< null without one
   std::unique_ptr<gateway::OpenAiApi> api;
   std::unique_ptr<gateway::HttpServer> control_server;
   std::unique_ptr<gateway::HttpServer> api_server;
@@ -66,11 +71,7 @@ fs::path control_socket(const fs::path& state_folder) { return state_folder / "n
 Result<void> Node::Inner::listen() {
   control_port = {[this]() { return state(); },
                   [this](cluster::Assignment assignment) { return assign(std::move(assignment)); },
-                  [this]() {
-                    stopped = true;
-                    change.notify();
-                  },
-                  &change};
+                  [this]() { stop(); }, &change, nullptr};
   auto control =
       gateway::HttpServer::listen(executor, engine::UnixAddress{control_socket(options.state_folder)}, {},
                                   [this](gateway::Request request, gateway::Responder& responder) {
@@ -89,6 +90,38 @@ Result<void> Node::Inner::listen() {
   return {};
 }
 
+/// The link port, and everything that is said through it.
+Result<void> Node::Inner::join_cluster() {
+  if (!options.cluster) return {};
+  ClusterOptions chosen = *options.cluster;
+  chosen.mesh.engine_build = engine.source_id;
+  NodePort port;
+  port.state = [this]() { return state(); };
+  port.assign = [this](cluster::Assignment assignment) { return assign(std::move(assignment)); };
+  port.backend_port = [this]() -> std::optional<std::uint16_t> {
+    const engine::HttpAddress* backend = role && !role_stopping ? role->backend() : nullptr;
+    const auto* address = backend == nullptr ? nullptr : std::get_if<engine::TcpAddress>(backend);
+    return address == nullptr ? std::nullopt : std::optional(address->port);
+  };
+  port.change = &change;
+  auto opened = ClusterSide::open(executor, std::move(chosen), std::move(port));
+  if (!opened) return opened.error();
+  cluster = std::move(*opened);
+  control_port.cluster = cluster.get();
+  return {};
+}
+
+void Node::Inner::stop() {
+  stopped = true;
+  if (cluster) cluster->stop();
+  change.notify();
+}
+
+/// Through the link where there is one; without, all nodes are on this machine.
+Result<std::unique_ptr<link::Tunnel>> Node::Inner::tunnel_to(const cluster::WorkerEndpoint& worker) {
+  return cluster ? cluster->tunnel_to(worker) : link::Tunnel::open(executor, worker.host, worker.port);
+}
+
 cluster::NodeState Node::Inner::state() const {
   cluster::NodeState state;
   state.device = options.device;
@@ -97,6 +130,7 @@ cluster::NodeState Node::Inner::state() const {
   state.cores = cores;
   state.api = "http://" + engine::to_string(api_server->address());
   state.engine_build = engine.source_id;
+  state.busy = api ? static_cast<int>(api->in_flight()) : 0;
   if (role) role->describe(state);
   if (state.error) state.error = with_context(*state.error, options.device);
   if (role_stopping) state.phase = cluster::Phase::stopping;
@@ -104,7 +138,7 @@ cluster::NodeState Node::Inner::state() const {
   return state;
 }
 
-gateway::ReplicaView Node::Inner::replica() const {
+gateway::ReplicaView Node::Inner::own_replica() const {
   gateway::ReplicaView view;
   view.created = created;
   if (!role || role_stopping || role->assignment().role != cluster::Role::master) {
@@ -159,8 +193,9 @@ asio::awaitable<void> Node::Inner::follow() {
     } else if (!role && wanted && wanted->role != cluster::Role::idle) {
       created = static_cast<std::int64_t>(std::time(nullptr));
       const std::string program = wanted->role == cluster::Role::master ? "llama-server" : "rpc-server";
-      role = std::make_unique<EngineRole>(executor, engine, options.state_folder / (program + ".log"),
-                                          *wanted, [this]() { change.notify(); });
+      role = std::make_unique<EngineRole>(
+          executor, engine, options.state_folder / (program + ".log"), *wanted,
+          [this](const auto& worker) { return tunnel_to(worker); }, [this]() { change.notify(); });
       const auto another = [this]() -> asio::awaitable<void> {
         const cluster::Order order = role->assignment().order;
         while (!stopped && wanted->order == order) co_await change.past(change.count());
@@ -186,7 +221,9 @@ asio::awaitable<Result<std::unique_ptr<Node>>> Node::start(asio::any_io_executor
     co_return facts.error();
   }
   auto inner = std::make_shared<Inner>(executor, options, std::move(*facts));
-  if (auto listening = inner->listen(); !listening) {
+  auto listening = inner->listen();
+  if (listening) listening = inner->join_cluster();
+  if (!listening) {
     inner->control_server.reset();
     remove_state(options);
     co_return listening.error();
@@ -200,17 +237,18 @@ Node::~Node() = default;
 
 asio::awaitable<void> Node::run() {
   const auto inner = inner_;
-  co_await inner->follow();
+  if (inner->cluster) {
+    co_await (inner->follow() && inner->cluster->run());
+  } else {
+    co_await inner->follow();
+  }
   co_await inner->api_server->stop();
   co_await inner->control_server->stop();
   inner->control_server.reset();
   remove_state(inner->options);
 }
 
-void Node::stop() {
-  inner_->stopped = true;
-  inner_->change.notify();
-}
+void Node::stop() { inner_->stop(); }
 
 std::string Node::api_url() const { return "http://" + engine::to_string(inner_->api_server->address()); }
 

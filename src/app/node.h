@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
+#include "app/cluster_side.h"
 #include "base/files.h"
 #include "base/result.h"
 #include "base/units.h"
@@ -22,6 +24,8 @@ struct NodeOptions {
   Bytes memory;            ///< what the engine may use on this device
   engine::TcpAddress api;  ///< port 0: chosen by the system
   std::string engine;      ///< folder of the engine's programs, empty: search
+  /// Nothing: a node for its controller on this machine only, without links.
+  std::optional<ClusterOptions> cluster;
   bool ephemeral = false;  ///< remove the state folder at the end, and its parent once that is empty
 };
 

@@ -35,6 +35,17 @@ Result<Json> json_of(const engine::HttpReply& reply) {
              : Error{Code::bug, "the node answered " + std::to_string(reply.status), ""};
 }
 
+/// A call of which only the success matters.
+asio::awaitable<Result<void>> command(fs::path socket, engine::HttpRequest request) {
+  engine::HttpAddress address = engine::UnixAddress{std::move(socket)};
+  const auto reply = co_await engine::http_call(std::move(address), std::move(request), kCallTime,
+                                                cluster::kMaxMessageBytes);
+  if (!reply) co_return reply.error();
+  const auto json = json_of(*reply);
+  if (!json) co_return json.error();
+  co_return Result<void>{};
+}
+
 }  // namespace
 
 asio::awaitable<Result<cluster::NodeState>> NodeClient::state() const {
@@ -49,14 +60,13 @@ asio::awaitable<Result<cluster::NodeState>> NodeClient::state() const {
 }
 
 asio::awaitable<Result<void>> NodeClient::assign(cluster::Assignment assignment) const {
-  engine::HttpAddress address = engine::UnixAddress{socket_};
   engine::HttpRequest request = request_for("PUT", "/v1/assignment", dump_json(to_json(assignment)));
-  const auto reply = co_await engine::http_call(std::move(address), std::move(request), kCallTime,
-                                                cluster::kMaxMessageBytes);
-  if (!reply) co_return reply.error();
-  const auto json = json_of(*reply);
-  if (!json) co_return json.error();
-  co_return Result<void>{};
+  co_return co_await command(socket_, std::move(request));
+}
+
+asio::awaitable<Result<void>> NodeClient::stop() const {
+  engine::HttpRequest request = request_for("POST", "/v1/stop");
+  co_return co_await command(socket_, std::move(request));
 }
 
 asio::awaitable<Error> NodeClient::watch(std::function<void(cluster::NodeState)> on_state) const {

@@ -19,6 +19,8 @@ class NodeClient {
 
   boost::asio::awaitable<Result<cluster::NodeState>> state() const;
   boost::asio::awaitable<Result<void>> assign(cluster::Assignment assignment) const;
+  /// Asks it to end; it has agreed when this returns, and ends a moment later.
+  boost::asio::awaitable<Result<void>> stop() const;
   /// Calls `on_state` for every state that the node reports until the connection ends; returns why it ended.
   boost::asio::awaitable<Error> watch(std::function<void(cluster::NodeState)> on_state) const;
 

@@ -61,6 +61,7 @@ struct ChildPlan {
   int lifeline;  ///< -1: none
   int report;
   bool ignores_broken_pipes;
+  bool detached;
   pid_t parent;
 };
 
@@ -98,10 +99,10 @@ void arrange_descriptors(const ChildPlan& plan) {
 }
 
 [[noreturn]] void become_program(const ChildPlan& plan) {
-  (void)::setpgid(0, 0);
+  (void)(plan.detached ? ::setsid() : ::setpgid(0, 0));
   // Who has a lifeline learns of our death from it as soon as it can clean up behind itself, which no signal
   // waits for.
-  if (plan.lifeline < 0) {
+  if (plan.lifeline < 0 && !plan.detached) {
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) give_up(plan, Stage::setup);
     if (::getppid() != plan.parent) ::_exit(127);  // it died before the line above
   }
@@ -232,6 +233,7 @@ Result<Spawned> spawn(const SpawnSpec& spec) {
                        .lifeline = spec.lifeline ? lifeline->read.get() : -1,
                        .report = report->write.get(),
                        .ignores_broken_pipes = spec.ignores_broken_pipes,
+                       .detached = spec.detached,
                        .parent = ::getpid()};
   const pid_t pid = fork_into(plan);
   if (pid < 0) return errno_error(fmt::format("cannot start {}", spec.program.string()), errno);

@@ -23,6 +23,8 @@ struct SpawnSpec {
   /// For a child that cleans up behind itself: its descriptor 3 is a pipe on which it reads EOF when we are
   /// gone, however we went. It is not killed then: ending is up to it.
   bool lifeline = false;
+  /// It outlives us, in a session of its own without a terminal; nothing tells it that we are gone.
+  bool detached = false;
   bool inherit_terminal = false;  ///< it keeps our stdin, stdout and stderr, and there is no output to read
   bool separate_errors = false;   ///< stderr comes apart from stdout
   /// It starts with SIGPIPE ignored: a peer that goes away is an error to it, not its death.

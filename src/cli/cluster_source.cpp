@@ -1,10 +1,8 @@
 #include "cli/cluster_source.h"
 
+#include "app/own_profile.h"
 #include "base/files.h"
 #include "device/memory.h"
-#include "device/speed.h"
-#include "device/speed_estimate.h"
-#include "plan/profile.h"
 
 namespace caravan::cli {
 namespace {
@@ -23,12 +21,9 @@ Result<plan::Cluster> cluster_of_file(const std::string& path) {
 
 /// This device, with the speeds that were measured.
 Result<plan::Cluster> this_device() {
-  const auto speed = device::load_speed(device::speed_path());
-  if (!speed) return speed.error();
   const auto memory = device::usable_memory_now();
   if (!memory) return memory.error();
-  const int threads = device::best_decode_threads(*speed, device::one_billion_q4_k_m());
-  auto profile = plan::profile_from("this-device", *memory, *speed, threads);
+  auto profile = app::own_profile("this-device", *memory);
   if (!profile) return profile.error();
   return plan::Cluster{{std::move(*profile)}, {}, {}};
 }

@@ -17,6 +17,7 @@
 
 #include "app/local_cluster.h"
 #include "base/text.h"
+#include "cli/chat_api.h"
 #include "cli/demo_report.h"
 #include "device/cores.h"
 #include "engine/change.h"
@@ -75,12 +76,6 @@ Result<std::vector<plan::DeviceOffer>> devices_from(const Arguments& arguments) 
         {fmt::format("phone-{}", i + 1), given > 0 ? budgets[static_cast<std::size_t>(i)] : fallback});
   }
   return devices;
-}
-
-/// The address in a node's "http://127.0.0.1:8080".
-engine::TcpAddress address_of(const std::string& api) {
-  const std::size_t colon = api.rfind(':');
-  return {"127.0.0.1", static_cast<std::uint16_t>(std::strtoul(api.c_str() + colon + 1, nullptr, 10))};
 }
 
 Json request_from(const Arguments& arguments) {
@@ -263,7 +258,9 @@ asio::awaitable<Result<void>> Demo::converse() {
   const auto loaded = traffic_;
   report_.step("ready", fmt::format("answers at {}", serving_->api), {{"api", serving_->api}});
   report_.question(arguments_.prompt);
-  engine::HttpAddress address = address_of(serving_->api);
+  const auto where = parse_api_url(serving_->api);
+  if (!where) co_return where.error();
+  engine::HttpAddress address = *where;
   Json request = request_from(arguments_);
   std::function<void(std::string_view)> on_text = [this](std::string_view text) { report_.text(text); };
   const auto answer = co_await stream_chat(std::move(address), std::move(request), std::move(on_text));

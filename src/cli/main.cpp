@@ -11,15 +11,24 @@
 
 #include "base/text.h"
 #include "cli/calibrate.h"
+#include "cli/chat.h"
 #include "cli/demo.h"
 #include "cli/device.h"
 #include "cli/doctor.h"
 #include "cli/engine.h"
+#include "cli/invite.h"
+#include "cli/join.h"
 #include "cli/kernel_bench.h"
+#include "cli/logs.h"
+#include "cli/members.h"
 #include "cli/models.h"
 #include "cli/node.h"
 #include "cli/plan.h"
 #include "cli/print.h"
+#include "cli/serve.h"
+#include "cli/status.h"
+#include "cli/stop.h"
+#include "cli/up.h"
 
 namespace caravan::cli {
 namespace {
@@ -29,6 +38,10 @@ constexpr const char* kDescription =
     "OpenAI-compatible API.";
 constexpr const char* kFooter = R"(Examples:
   caravan demo                      three devices on this machine answer a question
+  caravan up -d                     this device's node, in the background
+  caravan chat                      talk to the model that it serves
+  caravan logs -f                   what it does
+  caravan stop                      end it
   caravan models list               models that Caravan knows, and which are here
   caravan plan llama-3.2-1b         who would carry what of it, how fast, and why
   caravan device                    what this device can give, and what it hides
@@ -79,6 +92,15 @@ int run(int argc, char** argv) {
   std::function<int()> chosen;
   const auto choose = [&](std::function<int()> command) { chosen = std::move(command); };
   add_demo(root, choose);
+  add_up(root, choose);
+  add_invite(root, choose);
+  add_join(root, choose);
+  add_status(root, choose);
+  add_serve(root, choose);
+  add_members(root, choose);
+  add_chat(root, choose);
+  add_logs(root, choose);
+  add_stop(root, choose);
   add_models(root, choose);
   add_device(root, choose);
   add_doctor(root, choose);

@@ -13,6 +13,7 @@
 #include "cli/models_table.h"
 #include "cli/print.h"
 #include "cli/recommend.h"
+#include "cli/transfer_report.h"
 #include "model/pull.h"
 
 namespace caravan::cli {
@@ -47,35 +48,6 @@ int report_error(const Error& error, bool json) {
   print_json({{"event", "error"}, {"error", to_json(error)}});
   return exit_code_of(error.code);
 }
-
-/// Progress of a transfer as a redrawn line, or as lines of JSON.
-class TransferReport {
- public:
-  TransferReport(std::string what, bool json) : what_(std::move(what)), json_(json) {}
-
-  model::TransferControl control() {
-    return {[this](const model::Progress& progress) { show(progress); },
-            [] { return InterruptFlag::is_set(); }};
-  }
-  void clear() { line_.clear(); }
-
- private:
-  void show(const model::Progress& progress) {
-    if (!json_) return line_.update(progress_text(what_, progress));
-    print_json({{"event", "progress"},
-                {"phase", name_of(progress.phase)},
-                {"bytes", progress.done.count},
-                {"total", progress.total ? Json(progress.total->count) : Json()},
-                {"bytes_per_second", progress.bytes_per_second},
-                {"seconds_left", progress.remaining ? Json(progress.remaining->count()) : Json()},
-                {"note", progress.note}});
-  }
-
-  std::string what_;
-  bool json_;
-  ProgressLine line_;
-  InterruptFlag interrupt_;
-};
 
 std::string_view name_of(model::Trust trust) {
   switch (trust) {

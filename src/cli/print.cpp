@@ -18,23 +18,6 @@ constexpr std::chrono::milliseconds kRedraw{100};
 constexpr std::chrono::seconds kLogLine{5};
 constexpr std::size_t kUsualColumns = 80;
 
-std::size_t columns_of(std::FILE* file) {
-  if (!is_terminal(file)) return 0;
-  winsize size{};
-  const bool known = ::ioctl(::fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return known ? size.ws_col : kUsualColumns;
-}
-
-/// The first `columns` characters of UTF-8: a longer line would wrap, and then could not be redrawn.
-std::string cut(const std::string& text, std::size_t columns) {
-  std::size_t characters = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool begins_character = (static_cast<unsigned char>(text[i]) & 0xC0U) != 0x80U;
-    if (begins_character && ++characters > columns) return text.substr(0, i);
-  }
-  return text;
-}
-
 }  // namespace
 
 int print_error(const Error& error) {
@@ -53,6 +36,22 @@ int print_error(const Error& error, bool json) {
 
 bool is_terminal(std::FILE* file) {
   return ::isatty(::fileno(file)) == 1 && environment("TERM").value_or("dumb") != "dumb";
+}
+
+std::size_t columns_of(std::FILE* file) {
+  if (!is_terminal(file)) return 0;
+  winsize size{};
+  const bool known = ::ioctl(::fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : kUsualColumns;
+}
+
+std::string cut(const std::string& text, std::size_t columns) {
+  std::size_t characters = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool begins_character = (static_cast<unsigned char>(text[i]) & 0xC0U) != 0x80U;
+    if (begins_character && ++characters > columns) return text.substr(0, i);
+  }
+  return text;
 }
 
 ProgressLine::ProgressLine(std::FILE* out) : ProgressLine(out, columns_of(out), Clock::now) {}
@@ -79,6 +78,26 @@ void ProgressLine::clear() {
   std::fflush(out_);
   shown_ = false;
   last_.reset();
+}
+
+void LiveBlock::update(const std::vector<std::string>& lines) {
+  const std::size_t columns = columns_of(out_);  // it may have been turned or resized
+  std::string frame;
+  if (shown_ > 0) frame = fmt::format("\x1b[{}A", shown_);
+  frame += "\r\x1b[J";
+  for (const std::string& line : lines) frame += cut(printable(line), columns > 0 ? columns - 1 : 0) + "\n";
+  if (frame == last_) return;
+  fmt::print(out_, "{}", frame);
+  std::fflush(out_);
+  shown_ = lines.size();
+  last_ = std::move(frame);
+}
+
+void LiveBlock::clear() {
+  if (shown_ > 0) fmt::print(out_, "\x1b[{}A\r\x1b[J", shown_);
+  std::fflush(out_);
+  shown_ = 0;
+  last_.clear();
 }
 
 std::string progress_text(std::string_view what, const model::Progress& progress) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "base/units.h"
@@ -21,6 +22,11 @@ int print_error(const Error& error, bool json);
 
 /// Whether a person sees what is written there as it comes: a terminal that can redraw a line.
 bool is_terminal(std::FILE* file);
+
+/// How wide that terminal is now; 0 when it is none.
+std::size_t columns_of(std::FILE* file);
+/// The first `columns` characters of UTF-8: a longer line would wrap, and then could not be redrawn.
+std::string cut(const std::string& text, std::size_t columns);
 
 /// A line that is redrawn in place on a terminal. Where `out` is none, a line is written at most every five
 /// seconds, so that logs stay short.
@@ -39,6 +45,21 @@ class ProgressLine {
   std::function<TimePoint()> now_;
   bool shown_ = false;
   std::optional<TimePoint> last_;
+};
+
+/// Some lines that are redrawn in place. For a terminal only.
+class LiveBlock {
+ public:
+  explicit LiveBlock(std::FILE* out) : out_(out) {}
+  /// Each line is cut to the terminal's width; nothing is written when nothing has changed.
+  void update(const std::vector<std::string>& lines);
+  /// Takes the lines away, so that something else can be printed.
+  void clear();
+
+ private:
+  std::FILE* out_;
+  std::size_t shown_ = 0;
+  std::string last_;
 };
 
 /// "pull smollm2-135m  45.1 MiB of 93.8 MiB  48%  12.3 MiB/s  4 s left": `what`, then how far it is.

@@ -29,7 +29,6 @@ Conductor::Conductor(std::string self, Desired desired, TimePoint now)
 
 std::vector<ConductorAction> Conductor::on(const ConductorEvent& event, TimePoint now) {
   Actions actions;
-  if (std::exchange(begin_anew_, false)) take_control(desired_.wish, now, actions);
   std::visit([&](const auto& typed) { handle(typed, now, actions); }, event);
   proceed(now, actions);
   return actions;
@@ -48,14 +47,17 @@ void Conductor::handle(const DesiredHeard& event, TimePoint now, Actions& action
 }
 
 void Conductor::handle(const WishAsked& event, TimePoint now, Actions& actions) {
-  take_control(event.wish, now, actions);
+  take_control({next_epoch(desired_.epoch, self_, Claim::wish), self_, event.wish}, now, actions);
 }
 
 void Conductor::handle(const PeerLinked& event, TimePoint now, Actions& /*actions*/) {
   Peer& peer = peers_[event.device];
   if (peer.linked) return;
-  peer = Peer{true, now, std::nullopt, std::nullopt};  // what it told before may be of another life
-  devices_changed(now);
+  peer.linked = true;
+  peer.since = now;
+  peer.card.reset();  // what it told before may be of another life
+  peer.state.reset();
+  devices_changed(now, false);  // its card is still to come
 }
 
 void Conductor::handle(const PeerLost& event, TimePoint now, Actions& actions) {
@@ -65,9 +67,10 @@ void Conductor::handle(const PeerLost& event, TimePoint now, Actions& actions) {
   peer.since = now;
   peer.state.reset();
   planned_for_.erase(event.device);
+  asked_for_.erase(event.device);
   if (is_running(event.device)) lost_device_ = true;
   feed_runs(NodeGone{event.device, event.reason}, now, actions);
-  devices_changed(now);
+  devices_changed(now, false);
 }
 
 void Conductor::handle(const PeerRemoved& event, TimePoint now, Actions& actions) {
@@ -79,8 +82,17 @@ void Conductor::handle(const PeerRemoved& event, TimePoint now, Actions& actions
 void Conductor::handle(const CardHeard& event, TimePoint now, Actions& /*actions*/) {
   Peer& peer = peers_[event.device];
   const bool could = peer.card && peer.card->can_carry();
+  const bool held = holds(peer);
   peer.card = event.card;
-  if (could != event.card.can_carry() || stage_ == Stage::failed) devices_changed(now);
+  if (held != holds(peer)) {
+    planned_for_.erase(event.device);
+    asked_for_.erase(event.device);
+  }
+  if (could != event.card.can_carry()) {
+    devices_changed(now, event.card.can_carry());
+  } else if (stage_ == Stage::failed) {
+    devices_changed(now, held != holds(peer));
+  }
 }
 
 void Conductor::handle(const StateReported& event, TimePoint now, Actions& actions) {
@@ -88,6 +100,7 @@ void Conductor::handle(const StateReported& event, TimePoint now, Actions& actio
   if (peer == peers_.end() || !peer->second.linked) return;
   peer->second.state = event.state;
   if (event.state.busy > 0) quiet_since_ = now;
+  note_engine_failure(peer->second, now);
   feed_runs(event, now, actions);
   stop_stray(event.state, actions);
 }
@@ -95,40 +108,44 @@ void Conductor::handle(const StateReported& event, TimePoint now, Actions& actio
 void Conductor::handle(const Planned& event, TimePoint now, Actions& actions) {
   if (event.number != plan_number_) return;
   if (std::exchange(improving_, false)) {
-    if (stage_ != Stage::serving || !event.replicas || !is_quiet(now)) return;
-    double current = 0;
-    double next = 0;
-    for (const plan::Plan* plan : plans()) current += plan->predicted.decode;
-    for (const plan::Plan& plan : *event.replicas) next += plan.predicted.decode;
-    if (next < current * kWorthwhile) return;
-    actions.push_back(
-        Told{fmt::format("another plan is {:.1f} times as fast: changing to it", next / current)});
-    next_plans_ = *event.replicas;
-    stop_runs(now, actions);
+    if (stage_ != Stage::serving) return;
+    if (now < quiet_since_ + kStable) return;  // the newcomers stay newcomers: again at the next idle moment
+    planned_for_ = asked_for_;
+    if (event.replicas) change_plan(*event.replicas, now, actions);
   } else if (stage_ == Stage::planning) {
-    if (event.replicas) start_runs(*event.replicas, now, actions);
-    if (!event.replicas) fail(event.replicas.error(), now + kLongestRetry);
+    planned_for_ = asked_for_;
+    if (event.replicas) {
+      start_runs(*event.replicas, now, actions);
+    } else if (sparing_) {
+      ask_for_plan(false, now, actions);
+    } else if (has_more_than(asked_for_)) {
+      gather(now, kGatherMost);  // they have come while it was planned
+    } else {
+      plan_failed_ = true;
+      fail(event.replicas.error(), now + kLongestRetry);
+    }
   }
 }
 
 void Conductor::handle(const Tick& event, TimePoint now, Actions& actions) { feed_runs(event, now, actions); }
 
-void Conductor::take_control(std::optional<Wish> wish, TimePoint now, Actions& actions) {
-  desired_ = Desired{desired_.epoch + 1, self_, std::move(wish)};
+void Conductor::take_control(Desired desired, TimePoint now, Actions& actions) {
+  desired_ = std::move(desired);
   generation_ = 0;
   failures_ = 0;
   ++plan_number_;  // what is being planned is out of date
+  begin_anew_ = false;
   improving_ = false;
   next_plans_.reset();
+  error_.reset();
   actions.push_back(Remember{desired_});
   if (!runs_.empty()) {
     if (stage_ != Stage::stopping) stop_runs(now, actions);
   } else if (desired_.wish) {
-    wait(now, kGather);
+    gather(now, kGatherMost);
   } else {
     stage_ = Stage::idle;
   }
-  error_.reset();
   for (const auto& [device, peer] : peers_) {
     if (peer.linked && peer.state) stop_stray(*peer.state, actions);
   }
@@ -138,6 +155,7 @@ void Conductor::take_control(std::optional<Wish> wish, TimePoint now, Actions& a
 void Conductor::adopt(Desired desired, TimePoint now, Actions& actions) {
   desired_ = std::move(desired);
   ++plan_number_;
+  begin_anew_ = false;
   improving_ = false;
   next_plans_.reset();
   runs_.clear();
@@ -146,14 +164,25 @@ void Conductor::adopt(Desired desired, TimePoint now, Actions& actions) {
   Peer& controller = peers_[desired_.controller];
   if (!controller.linked) controller.since = now;
   actions.push_back(Remember{desired_});
+  if (!controls()) return;
   // Its own record of an earlier life, which somebody has kept: the generations used since are not known.
-  if (controls()) take_control(desired_.wish, now, actions);
+  take_control({next_epoch(desired_.epoch, self_, Claim::succession), self_, desired_.wish}, now, actions);
 }
 
 void Conductor::wait(TimePoint now, std::chrono::milliseconds least) {
   stage_ = Stage::waiting;
   waiting_since_ = now;
+  patient_until_ = now;
   act_at_ = now + least;
+}
+
+/// Waits until the devices that have just come are complete.
+void Conductor::gather(TimePoint now, std::chrono::seconds patience) {
+  wait(now, std::chrono::milliseconds(0));
+  patient_until_ = now + patience;
+  for (const auto& [device, peer] : peers_) {
+    if (peer.linked) act_at_ = std::max<TimePoint>(act_at_, peer.since + kGather);
+  }
 }
 
 void Conductor::fail(Error error, TimePoint retry_at) {
@@ -162,72 +191,100 @@ void Conductor::fail(Error error, TimePoint retry_at) {
   act_at_ = retry_at;
 }
 
-void Conductor::devices_changed(TimePoint now) {
-  if (stage_ == Stage::failed && failures_ == 0) wait(now, kGather);  // it was the plan that failed
+/// `may_help`: what could not be run may now run.
+void Conductor::devices_changed(TimePoint now, bool may_help) {
+  if (stage_ == Stage::failed && (may_help || plan_failed_)) gather(now, kGatherMost);
   if (stage_ == Stage::waiting)
     act_at_ = std::max(act_at_, std::min<TimePoint>(now + kGather, waiting_since_ + kGatherMost));
 }
 
+/// An engine that has failed because another one is gone is not to blame.
+void Conductor::note_engine_failure(Peer& peer, TimePoint now) {
+  const NodeState& state = *peer.state;
+  if (state.phase != Phase::failed || !state.error || state.error->code == Code::disconnected) return;
+  if (!is_running(state.device) || state.order != run_order_ || state.order == peer.failed_with) return;
+  peer.failed_with = state.order;
+  peer.spare_until = now + kSpare * (1 << std::min(peer.failures++, 4));
+}
+
 void Conductor::proceed(TimePoint now, Actions& actions) {
-  if (!controls()) {
-    consider_take_over(now, actions);
+  consider_take_over(now, actions);
+  if (!controls() || begin_anew_) {
     end_if_orphan(now, actions);
     return;
   }
   if (stage_ == Stage::failed && now >= act_at_) wait(now, std::chrono::milliseconds(0));
   if (stage_ == Stage::planning && now >= act_at_) wait(now, kFirstRetry);
-  const bool patient = now < waiting_since_ + kGatherMost;
-  if (stage_ == Stage::waiting && now >= act_at_ && (everybody_measured() || !patient))
+  if (stage_ == Stage::waiting && now >= act_at_ && (everybody_measured() || now >= patient_until_))
     make_plan(now, actions);
   if (stage_ != Stage::serving) return;
-  if (now >= serving_since_ + kProven) failures_ = 0;
+  const bool complete = std::none_of(runs_.begin(), runs_.end(), [](const Run& run) { return run.ended; });
+  if (complete && now >= serving_since_ + kProven) failures_ = 0;
   consider_better_plan(now, actions);
 }
 
 std::optional<TimePoint> Conductor::take_over_at() const {
-  if (controls() || !desired_.wish) return std::nullopt;
-  if (!holds(peers_.at(self_))) return std::nullopt;
-  const auto controller = peers_.find(desired_.controller);
-  if (controller == peers_.end() || controller->second.linked) return std::nullopt;
-  TimePoint at = controller->second.since + kTakeOver;
-  for (const auto& [device, peer] : peers_) {
-    if (device < self_ && peer.linked && holds(peer)) at += kTakeOverStep;
+  if (!desired_.wish || (controls() && !begin_anew_)) return std::nullopt;
+  TimePoint at = peers_.at(self_).since + kGather;
+  if (!controls()) {
+    const auto controller = peers_.find(desired_.controller);
+    if (controller == peers_.end() || controller->second.linked) return std::nullopt;
+    if (!holds(peers_.at(self_))) return std::nullopt;
+    at = controller->second.since + kTakeOver;
+    for (const auto& [device, peer] : peers_) {
+      if (device < self_ && peer.linked && holds(peer)) at += kTakeOverStep;
+    }
   }
-  return at;
+  return is_answering() ? std::max<TimePoint>(at, quiet_since_ + kStable) : at;
 }
 
 void Conductor::consider_take_over(TimePoint now, Actions& actions) {
   const auto at = take_over_at();
   if (!at || now < *at) return;
-  actions.push_back(
-      Told{fmt::format("{} controlled and is gone: this device takes over", desired_.controller)});
-  take_control(desired_.wish, now, actions);
+  const bool succeeds = !controls();
+  if (succeeds)
+    actions.push_back(
+        Told{fmt::format("{} controlled and is gone: this device takes over", desired_.controller)});
+  take_control({next_epoch(desired_.epoch, self_, Claim::succession), self_, desired_.wish}, now, actions);
+  if (succeeds) patient_until_ = now;  // people wait
 }
 
-bool Conductor::has_newcomer(TimePoint at) const {
-  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
-    const auto& [device, peer] = entry;
-    return peer.linked && peer.card && peer.card->can_carry() && !planned_for_.contains(device) &&
-           at >= peer.since + kStable;
-  });
+/// When the next plan is due that may be better than what runs: some device could not be chosen for that.
+std::optional<TimePoint> Conductor::better_plan_at() const {
+  if (improving_) return act_at_;  // the planner's time is over
+  std::optional<TimePoint> next;
+  for (const auto& [device, peer] : peers_) {
+    if (!peer.linked || !peer.card || !peer.card->can_carry() || planned_for_.contains(device)) continue;
+    const TimePoint at = std::max<TimePoint>(peer.since + kStable, peer.spare_until);
+    next = next ? std::min(*next, at) : at;
+  }
+  if (next) next = std::max({*next, improve_after_, TimePoint(quiet_since_ + kStable)});
+  return next;
 }
 
 void Conductor::consider_better_plan(TimePoint now, Actions& actions) {
-  if (improving_ || !is_quiet(now) || !has_newcomer(now)) return;
+  const auto at = better_plan_at();
+  if (!at || now < *at) return;
   improving_ = true;
-  ask_for_plan(actions);
+  act_at_ = now + kPlanTime;
+  ask_for_plan(true, now, actions);
 }
 
+/// While the controller is gone. Whoever takes over ends the rest.
 std::optional<TimePoint> Conductor::orphan_at() const {
   const auto& state = peers_.at(self_).state;
-  if (controls() || !state || state->role != Role::worker || state->order == orphaned_) return std::nullopt;
+  if (controls() || !state || state->role == Role::idle || state->order == orphaned_) return std::nullopt;
   const auto controller = peers_.find(desired_.controller);
   if (controller == peers_.end() || controller->second.linked) return std::nullopt;
+  const TimePoint since = controller->second.since;
+  const bool outdated = state->order.epoch < desired_.epoch;
+  if (outdated) return since + (desired_.wish ? kOrphan : kTakeOver);
+  if (state->role == Role::master) return std::nullopt;
   const bool is_used = std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
     const Peer& peer = entry.second;
     return peer.linked && peer.state && peer.state->role == Role::master && peer.state->order == state->order;
   });
-  return is_used ? std::nullopt : std::optional(controller->second.since + kOrphan);
+  return is_used ? std::nullopt : std::optional<TimePoint>(since + kOrphan);
 }
 
 void Conductor::end_if_orphan(TimePoint now, Actions& actions) {
@@ -242,7 +299,8 @@ void Conductor::end_if_orphan(TimePoint now, Actions& actions) {
 
 /// A device that runs something which this controller did not ask for, or does not want any more.
 void Conductor::stop_stray(const NodeState& state, Actions& actions) {
-  if (!controls() || state.role == Role::idle || state.phase == Phase::stopping) return;
+  if (!controls() || begin_anew_) return;
+  if (state.role == Role::idle || state.phase == Phase::stopping) return;
   if (is_running(state.device) || state.order > Order{desired_.epoch, generation_}) return;
   Assignment idle;
   idle.order = Order{desired_.epoch, ++generation_};
@@ -259,28 +317,39 @@ std::optional<TimePoint> Conductor::next_deadline() const {
   }
   consider(take_over_at());
   consider(orphan_at());
-  if (!controls()) return next;
+  if (!controls() || begin_anew_) return next;
   if (stage_ == Stage::failed || stage_ == Stage::planning) consider(act_at_);
-  if (stage_ == Stage::waiting)
-    consider(everybody_measured() ? act_at_ : std::max(act_at_, waiting_since_ + kGatherMost));
-  if (stage_ != Stage::serving || improving_) return next;
-  for (const auto& [device, peer] : peers_) {
-    const bool waits = peer.linked && peer.card && peer.card->can_carry() && !planned_for_.contains(device);
-    if (waits) consider(std::max(peer.since, quiet_since_) + kStable);
-  }
+  if (stage_ == Stage::waiting) consider(everybody_measured() ? act_at_ : std::max(act_at_, patient_until_));
+  if (stage_ == Stage::serving) consider(better_plan_at());
   return next;
+}
+
+bool Conductor::has_more_than(const std::set<std::string>& devices) const {
+  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
+    const auto& [device, peer] = entry;
+    return peer.linked && peer.card && peer.card->can_carry() && !devices.contains(device);
+  });
 }
 
 bool Conductor::holds(const Peer& peer) const {
   return desired_.wish && peer.card && peer.card->holds(desired_.wish->file, desired_.wish->size);
 }
 
+/// Or has no engine, which takes no measuring.
 bool Conductor::everybody_measured() const {
   return std::all_of(peers_.begin(), peers_.end(), [](const auto& entry) {
-    return !entry.second.linked || (entry.second.card && entry.second.card->can_carry());
+    const auto& card = entry.second.card;
+    return !entry.second.linked || (card && (card->profile || card->engine_build.empty()));
   });
 }
 
-bool Conductor::is_quiet(TimePoint now) const { return now >= quiet_since_ + kStable; }
+/// What the controller who is gone has started still does its work.
+bool Conductor::is_answering() const {
+  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
+    const Peer& peer = entry.second;
+    return peer.linked && peer.state && peer.state->role == Role::master &&
+           peer.state->phase == Phase::ready && peer.state->order.epoch == desired_.epoch;
+  });
+}
 
 }  // namespace caravan::cluster

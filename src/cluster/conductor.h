@@ -5,10 +5,12 @@
 //    are told and refuse what is older.
 // 2. The device where a person asks for a model becomes the controller, with a new epoch. When the controller
 //    is gone for kTakeOver, a device that holds the model's file takes over; several wait for each other in
-//    the order of their ids.
+//    the order of their ids. What answers meanwhile is left alone until nobody waits for it.
 // 3. A replica that fails, loses a device or is asked for anew ends wholly, and the next is planned with the
-//    devices that are there then. Devices that come later lead to another plan only when nobody waits for an
-//    answer, and only when it is clearly better.
+//    devices that are there then; one whose engine has failed is spared for a while, if it goes without it.
+//    Devices that come later lead to another plan only when nobody waits for an answer, and only when it is
+//    clearly better.
+// 4. A device whose controller is gone ends by itself what nobody wants or uses any more.
 #pragma once
 
 #include <map>
@@ -84,6 +86,7 @@ class Conductor {
   static constexpr std::chrono::seconds kStable{10};  ///< how long a new device and an idle API have to last
   static constexpr std::chrono::seconds kOrphan{60};  ///< a worker without controller and master ends itself
   static constexpr std::chrono::seconds kPlanTime{60};
+  static constexpr std::chrono::minutes kSpare{5};  ///< a device whose engine failed; doubled with each time
   static constexpr std::chrono::milliseconds kFirstRetry{500};
   static constexpr std::chrono::minutes kLongestRetry{5};
   static constexpr std::chrono::minutes kProven{2};  ///< serving that long, earlier failures are forgotten
@@ -101,7 +104,8 @@ class Conductor {
   };
 
   /// `desired` as it was found on the disk. With this device as its controller a new epoch begins, because
-  /// the generations that were used are not known any more.
+  /// the generations that were used are not known any more; kGather later, because others may know of a
+  /// newer one.
   Conductor(std::string self, Desired desired, TimePoint now);
 
   std::vector<ConductorAction> on(const ConductorEvent& event, TimePoint now);
@@ -121,6 +125,9 @@ class Conductor {
     TimePoint since;  ///< when `linked` became what it is
     std::optional<NodeCard> card;
     std::optional<NodeState> state;
+    Order failed_with;        ///< the newest order that its engine failed with
+    TimePoint spare_until{};  ///< because of that
+    int failures = 0;         ///< of its engine
   };
   struct Run {
     plan::Plan plan;
@@ -138,11 +145,13 @@ class Conductor {
   void handle(const Planned& event, TimePoint now, Actions& actions);
   void handle(const Tick& event, TimePoint now, Actions& actions);
 
-  void take_control(std::optional<Wish> wish, TimePoint now, Actions& actions);
+  void take_control(Desired desired, TimePoint now, Actions& actions);
   void adopt(Desired desired, TimePoint now, Actions& actions);
   void wait(TimePoint now, std::chrono::milliseconds least);
+  void gather(TimePoint now, std::chrono::seconds patience);
   void fail(Error error, TimePoint retry_at);
-  void devices_changed(TimePoint now);
+  void devices_changed(TimePoint now, bool may_help);
+  void note_engine_failure(Peer& peer, TimePoint now);
   void proceed(TimePoint now, Actions& actions);
   void consider_take_over(TimePoint now, Actions& actions);
   void consider_better_plan(TimePoint now, Actions& actions);
@@ -150,14 +159,17 @@ class Conductor {
   void stop_stray(const NodeState& state, Actions& actions);
   std::optional<TimePoint> take_over_at() const;
   std::optional<TimePoint> orphan_at() const;
-  bool has_newcomer(TimePoint at) const;
+  std::optional<TimePoint> better_plan_at() const;
   bool holds(const Peer& peer) const;
+  bool has_more_than(const std::set<std::string>& devices) const;
   bool everybody_measured() const;
-  bool is_quiet(TimePoint now) const;
+  bool is_answering() const;
 
   // conductor_runs.cpp
   void make_plan(TimePoint now, Actions& actions);
-  void ask_for_plan(Actions& actions);
+  void ask_for_plan(bool spare, TimePoint now, Actions& actions);
+  void change_plan(std::vector<plan::Plan> replicas, TimePoint now, Actions& actions);
+  bool all_linked(const std::vector<plan::Plan>& replicas) const;
   void start_runs(std::vector<plan::Plan> replicas, TimePoint now, Actions& actions);
   void stop_runs(TimePoint now, Actions& actions);
   void feed_runs(const Event& event, TimePoint now, Actions& actions);
@@ -173,14 +185,20 @@ class Conductor {
   std::vector<Run> runs_;
   std::uint64_t generation_ = 0;
   std::uint64_t plan_number_ = 0;
-  std::set<std::string> planned_for_;  ///< the devices that the newest plan could choose from
+  std::set<std::string> planned_for_;  ///< the devices that the plan which runs could choose from
+  std::set<std::string> asked_for_;    ///< those of the newest MakePlan
   TimePoint waiting_since_;
-  TimePoint act_at_;  ///< when the stage has something to do by itself
+  TimePoint patient_until_;  ///< how long devices that are not measured yet are waited for
+  TimePoint act_at_;         ///< when the stage has something to do by itself
   TimePoint serving_since_;
   TimePoint quiet_since_;
+  TimePoint improve_after_;
   int failures_ = 0;
+  bool plan_failed_ = false;                           ///< and not what was planned
+  bool sparing_ = false;                               ///< the newest MakePlan leaves out who could be in it
   bool lost_device_ = false;                           ///< the run ends because of that
   bool begin_anew_ = false;                            ///< as the controller of an earlier life
+  Order run_order_;                                    ///< of what runs
   Order orphaned_;                                     ///< of the work that this device has ended by itself
   bool improving_ = false;                             ///< what runs goes on while the plan is made
   std::optional<std::vector<plan::Plan>> next_plans_;  ///< to be started when what runs has ended

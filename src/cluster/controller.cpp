@@ -114,7 +114,7 @@ void Controller::expire(TimePoint now) {
   if (now < stage_deadline_) return;
   if (stage_ == Stage::starting_workers) {
     for (const auto& [device, member] : members_) {
-      if (member.share->rank == 0 || (member.state && member.state->phase == Phase::ready)) continue;
+      if (is_started(member)) continue;
       note_failure(
           Error{Code::unavailable,
                 fmt::format("{}'s RPC server did not start within {} s", device, kWorkerStart.count()),
@@ -138,12 +138,14 @@ void Controller::note_failure(Error error, TimePoint now) {
   stage_deadline_ = now + kSettle;
 }
 
+bool Controller::is_started(const Member& member) {
+  if (member.share->rank == 0) return true;
+  return member.state && member.state->phase == Phase::ready && member.state->rpc_port > 0;
+}
+
 bool Controller::all_workers_ready() const {
-  return std::all_of(members_.begin(), members_.end(), [](const auto& entry) {
-    const Member& member = entry.second;
-    if (member.share->rank == 0) return true;
-    return member.state && member.state->phase == Phase::ready && member.state->rpc_port > 0;
-  });
+  return std::all_of(members_.begin(), members_.end(),
+                     [](const auto& entry) { return is_started(entry.second); });
 }
 
 Controller::Member& Controller::master() { return members_.at(deployment_.plan.shares.front().device); }

@@ -96,6 +96,8 @@ class Controller {
   void end_if_stopped(TimePoint now, Actions& actions);
   void expire(TimePoint now);
   Assignment assignment_for(const plan::Share& share) const;
+  /// As a worker; the master's turn comes when all are.
+  static bool is_started(const Member& member);
   bool all_workers_ready() const;
   Member& master();
 

@@ -213,6 +213,22 @@ TEST(Controller, IgnoresWhatBelongsToAnOlderOrder) {
   EXPECT_EQ(scene.controller.stage(), Controller::Stage::starting_workers);
 }
 
+TEST(Controller, AWorkerThatIsReadyWithoutAPortHasNotStarted) {
+  Scene scene;
+  scene.send(Tick{});
+  NodeState portless = scene.state_of("phone-2", Phase::ready);
+  portless.rpc_port = 0;
+  scene.report("phone-3", Phase::ready);
+  for (int step = 0; step < 20; ++step) {
+    scene.send(StateReported{portless});
+    scene.report("phone-3", Phase::ready);
+    scene.report_idle_master();
+    scene.let_pass(seconds(1));
+  }
+  EXPECT_EQ(scene.controller.stage(), Controller::Stage::failing);
+  EXPECT_GT(*scene.controller.next_deadline(), scene.now) << "or its driver would spin";
+}
+
 /// Nodes that start, load, fail, fall silent and die at random times: every run ends, none serves before all
 /// are ready, a failure is reported if and only if there was one, and nothing is left unasked to stop.
 class ControllerSeeds : public ::testing::TestWithParam<unsigned> {};

@@ -1,5 +1,6 @@
 #include "cluster/desired.h"
 
+#include <algorithm>
 #include <array>
 #include <tuple>
 #include <utility>
@@ -10,10 +11,25 @@ namespace caravan::cluster {
 namespace {
 
 constexpr std::size_t kMostNames = 64;
+constexpr std::size_t kMostTextBytes = 240;
+/// An epoch is, from the lowest bits on: 16 of who began it, 10 that count successions, the wishes. All
+/// together at most 2^53 (JSON).
+constexpr unsigned kSuccessionBits = 16;
+constexpr unsigned kWishBits = 26;
+constexpr std::uint64_t kMostEpoch = std::uint64_t{1} << 52U;  // leaves room for those to come
 constexpr std::array<std::pair<plan::Objective, std::string_view>, 3> kObjectives{
     {{plan::Objective::latency, "latency"},
      {plan::Objective::throughput, "throughput"},
      {plan::Objective::fit, "fit"}}};
+
+/// Whatever is accepted must be readable again from the file that it is kept in (kMaxDesiredBytes).
+std::string short_text(Fields& fields, std::string_view field, std::string text) {
+  const bool plain =
+      std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  if (text.size() > kMostTextBytes || !plain)
+    fields.fail(field, "must be at most 240 bytes without control characters");
+  return text;
+}
 
 std::vector<std::string> read_names(Fields& fields, const Json& object, const char* field) {
   std::vector<std::string> names;
@@ -24,7 +40,7 @@ std::vector<std::string> read_names(Fields& fields, const Json& object, const ch
   if (!usable) return names;
   for (const Json& name : *found) {
     if (!name.is_string()) fields.fail(field, "must be a list of texts");
-    if (name.is_string()) names.push_back(name.get<std::string>());
+    if (name.is_string()) names.push_back(short_text(fields, field, name.get<std::string>()));
   }
   return names;
 }
@@ -38,6 +54,13 @@ std::optional<int> read_count(Fields& fields, const char* field) {
 
 bool is_newer(const Desired& a, const Desired& b) {
   return std::tie(a.epoch, a.controller) > std::tie(b.epoch, b.controller);
+}
+
+std::uint64_t next_epoch(std::uint64_t epoch, std::string_view device, Claim claim) {
+  std::uint32_t hash = 2166136261;  // FNV-1a, RFC draft-eastlake-fnv: the same on every platform
+  for (const char c : device) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
+  const unsigned bits = claim == Claim::wish ? kWishBits : kSuccessionBits;
+  return (((epoch >> bits) + 1) << bits) | ((hash >> 16U) ^ (hash & 0xFFFFU));
 }
 
 std::string_view name_of(plan::Objective objective) {
@@ -76,8 +99,8 @@ Json to_json(const Desired& desired) {
 Result<Wish> wish_from_json(const Json& value) {
   Fields fields(value, "wish");
   Wish wish;
-  wish.model = fields.text("model");
-  wish.file = fields.text("file");
+  wish.model = short_text(fields, "model", fields.text("model"));
+  wish.file = short_text(fields, "file", fields.text("file"));
   if (fs::path(wish.file).filename() != wish.file || wish.file == "." || wish.file == ".." ||
       wish.file.empty())
     fields.fail("file", "must be a plain file name");
@@ -106,12 +129,17 @@ Result<Desired> desired_from_json(const Json& value) {
   }
   Desired desired;
   desired.epoch = fields.whole("epoch");
-  desired.controller = fields.text("controller");
+  desired.controller = short_text(fields, "controller", fields.text("controller"));
   if (const Json* wish = fields.object_or_none("wish")) {
     auto read = wish_from_json(*wish);
     if (!read) return read.error();
     desired.wish = std::move(*read);
   }
+  if (desired.epoch > kMostEpoch) fields.fail("epoch", "must be at most 2^52");
+  // Nobody could follow or succeed a controller without a name.
+  if ((desired.epoch == 0) != desired.controller.empty())
+    fields.fail("controller", "must be there from epoch 1 on, and not before");
+  if (desired.epoch == 0 && desired.wish) fields.fail("wish", "must not be there before epoch 1");
   if (!fields.ok()) return fields.error();
   return desired;
 }

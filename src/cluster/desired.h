@@ -46,6 +46,15 @@ struct Desired {
 
 bool is_newer(const Desired& a, const Desired& b);
 
+/// Why a device begins an epoch.
+enum class Claim {
+  succession,  ///< nobody else does it
+  wish,        ///< a person asks for it: outranks what devices do on their own meanwhile
+};
+/// The epoch that `device` begins after `epoch`. Two devices that begin one at the same time, without knowing
+/// of each other, begin different ones (to 1 in 65,536), so that neither's orders are taken for the other's.
+std::uint64_t next_epoch(std::uint64_t epoch, std::string_view device, Claim claim);
+
 std::string_view name_of(plan::Objective objective);
 std::optional<plan::Objective> objective_from(std::string_view name);
 

@@ -171,6 +171,7 @@ Json to_json(const NodeState& state) {
     value["observed"].push_back(
         {{"rank", observed.rank}, {"layers", observed.layers}, {"weights", observed.weights.count}});
   }
+  if (!state.model.empty()) value["model"] = state.model;
   value["busy"] = state.busy;
   if (state.error) value["error"] = caravan::to_json(*state.error);
   return value;
@@ -191,6 +192,7 @@ Result<NodeState> node_state_from_json(const Json& value) {
   state.progress = fields.number_or("progress", 0);
   state.rpc_port = fields.small_or("rpc_port", 0);
   state.busy = fields.small_or("busy", 0);
+  state.model = fields.text_or("model", "");
   state.engine_log = fields.text_or("engine_log", "");
   for (const Json& pid : fields.list_or_none("engine_pids")) {
     if (!pid.is_number_integer()) fields.fail("engine_pids", "must be whole numbers");

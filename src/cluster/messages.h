@@ -88,6 +88,7 @@ struct NodeState {
   Role role = Role::idle;
   Phase phase = Phase::idle;
   double progress = 0;  ///< of loading, 0 to 1
+  std::string model;    ///< master: its name as clients see it, else empty
   int rpc_port = 0;     ///< a worker's RPC server, 0 when it has none
   std::vector<int> engine_pids;
   std::string engine_log;  ///< path of the engine's log on that device

@@ -19,6 +19,16 @@ constexpr const char* kStateV1 =
     R"("memory":1000,"observed":[{"layers":[0,1],"rank":0,"weights":5}],"phase":"failed","pid":7,"progress":0.5,)"
     R"("role":"master","rpc_port":0,"traffic":[{"device":"phone-2","received":2,"sent":1}],"version":1})";
 
+/// With the optional fields that were added to version 1 since.
+constexpr const char* kMasterNow =
+    R"({"context":2048,"epoch":3,"generation":4,"head_on_last_worker":true,"kv_type":"q8_0","layers":[12,9],)"
+    R"("micro_batch":256,"model_name":"m","model_path":"/m.gguf","parallel":1,"rank":0,"role":"master","threads":2,)"
+    R"("version":1,"workers":[{"device":"b","host":"127.0.0.1","port":50052,"rank":1,"weights":22000000}]})";
+constexpr const char* kStateNow =
+    R"({"api":"","busy":2,"cores":8,"device":"a","engine_build":"","engine_log":"","engine_pids":[],"epoch":3,)"
+    R"("generation":4,"memory":1000,"observed":[],"phase":"idle","pid":7,"progress":0.5,"role":"idle",)"
+    R"("rpc_port":0,"traffic":[],"version":1})";
+
 Result<Assignment> assignment_of(const std::string& text) { return assignment_from_json(Json::parse(text)); }
 
 /// kMasterV1 with one field replaced.
@@ -29,14 +39,36 @@ std::string master_with(const char* field, const Json& value) {
 }
 
 TEST(Messages, GoldenBytesGoThereAndBack) {
-  for (const char* golden : {kMasterV1, kWorkerV1}) {
+  for (const char* golden : {kWorkerV1, kMasterNow}) {
     const auto assignment = assignment_of(golden);
     ASSERT_TRUE(assignment.ok()) << assignment.error().message;
     EXPECT_EQ(dump_json(to_json(*assignment)), golden);
   }
+  const auto state = node_state_from_json(Json::parse(kStateNow));
+  ASSERT_TRUE(state.ok()) << state.error().message;
+  EXPECT_EQ(dump_json(to_json(*state)), kStateNow);
+}
+
+TEST(Messages, WhatTheFirstBuildsSentIsUnderstoodWhole) {
+  const auto assignment = assignment_of(kMasterV1);
+  ASSERT_TRUE(assignment.ok()) << assignment.error().message;
   const auto state = node_state_from_json(Json::parse(kStateV1));
   ASSERT_TRUE(state.ok()) << state.error().message;
-  EXPECT_EQ(dump_json(to_json(*state)), kStateV1);
+  for (const auto& [golden, written] :
+       {std::pair(kMasterV1, to_json(*assignment)), std::pair(kStateV1, to_json(*state))}) {
+    Json with_golden = written;
+    with_golden.update(Json::parse(golden));
+    EXPECT_EQ(with_golden, written) << "fields were added, none has changed or is gone";
+  }
+}
+
+TEST(Messages, AMasterNamesItsModel) {
+  NodeState state;
+  state.role = Role::master;
+  state.model = "smollm2-135m";
+  const auto back = node_state_from_json(Json::parse(dump_json(to_json(state))));
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_EQ(back->model, "smollm2-135m");
 }
 
 TEST(Messages, UnknownFieldsAreIgnored) {

@@ -78,7 +78,7 @@ Finding api_port(const PortState& state) {
   if (!use.taken) return ok(name_of(use) + " is free");
   if (is_ours(use)) return ok(fmt::format("{} is served by {}", name_of(use), use.owner));
   return {Status::problem, taken_text(use), "clients look for the API of this device there",
-          cure_of(use, "caravan node --port 8081    # or another port")};
+          cure_of(use, "caravan up --port 8081    # or another port")};
 }
 
 Finding link_port(const PortState& state) {

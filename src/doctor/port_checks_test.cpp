@@ -91,7 +91,7 @@ TEST(PortChecks, AnOwnerThatIsHidden) {
   PortState state = all_free();
   state.api.taken = Error{Code::unavailable, "cannot be used: Address already in use", ""};
   EXPECT_THAT(api_port(state).found, HasSubstr("hidden"));
-  EXPECT_THAT(api_port(state).cure, Contains(HasSubstr("caravan node --port 8081")));
+  EXPECT_THAT(api_port(state).cure, Contains(HasSubstr("caravan up --port 8081")));
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include <boost/asio/awaitable.hpp>
@@ -34,8 +35,9 @@ struct ReplicaView {
   std::string message;  ///< why it is not ready: one line of cause ...
   std::string hint;     ///< ... and one of cure
   engine::HttpAddress backend;
-  std::string model;         ///< the name that clients see
-  std::int64_t created = 0;  ///< seconds since 1970
+  std::string model;            ///< the name that clients see
+  std::shared_ptr<void> lease;  ///< held while a request runs there: whoever chooses replicas counts by it
+  std::int64_t created = 0;     ///< seconds since 1970
 };
 
 class OpenAiApi {

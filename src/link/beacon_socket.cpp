@@ -68,7 +68,7 @@ Result<udp::socket> BeaconSocket::bind(const asio::any_io_executor& executor,
   if (failure) {
     return Error{Code::unavailable,
                  fmt::format("cannot listen for beacons on UDP port {}: {}", here.port(), failure.message()),
-                 "another program may have it: `--port` takes another one, the same on all devices"};
+                 "another program may have it; without beacons `--peer` says where the others are"};
   }
   return socket;
 }

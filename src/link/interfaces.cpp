@@ -41,6 +41,18 @@ std::optional<asio::ip::address_v6> v6_of(const sockaddr* address) {
   return asio::ip::address_v6(bytes, value.sin6_scope_id);
 }
 
+/// The network's broadcast address, where the interface has one. A tunnel interface (TUN) is point-to-point
+/// by its flags; one that carries a whole network has been given a broadcast address all the same, a VPN's
+/// has not: there the field holds the other end.
+std::optional<asio::ip::address_v4> broadcast_of(const ifaddrs& entry) {
+  auto known = v4_of(entry.ifa_broadaddr);
+  if ((entry.ifa_flags & IFF_BROADCAST) != 0 || !known) return known;
+  const auto own = v4_of(entry.ifa_addr);
+  const auto mask = v4_of(entry.ifa_netmask);
+  const bool is_last = own && mask && known->to_uint() == (own->to_uint() | ~mask->to_uint());
+  return is_last && *known != *own ? known : std::nullopt;
+}
+
 std::optional<InterfaceAddress> read_entry(const ifaddrs& entry) {
   if ((entry.ifa_flags & IFF_UP) == 0 || entry.ifa_name == nullptr) return std::nullopt;
   InterfaceAddress found;
@@ -50,7 +62,8 @@ std::optional<InterfaceAddress> read_entry(const ifaddrs& entry) {
   found.is_shared = (entry.ifa_flags & IFF_BROADCAST) != 0 && (entry.ifa_flags & IFF_POINTOPOINT) == 0;
   if (const auto v4 = v4_of(entry.ifa_addr)) {
     found.address = *v4;
-    if ((entry.ifa_flags & IFF_BROADCAST) != 0) found.broadcast = v4_of(entry.ifa_broadaddr);
+    found.broadcast = broadcast_of(entry);
+    found.is_shared = found.is_shared || found.broadcast.has_value();
     return found;
   }
   if (const auto v6 = v6_of(entry.ifa_addr)) {

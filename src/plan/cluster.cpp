@@ -13,7 +13,8 @@ namespace caravan::plan {
 namespace {
 
 constexpr int kVersion = 1;
-constexpr double kMost = 1e18;  ///< of any rate in a devices file
+constexpr std::uint64_t kMostMemory = std::uint64_t{1} << 53U;  ///< what JSON can hold: it is written again
+constexpr double kMost = 1e18;                                  ///< of any rate in a devices file
 
 struct TypeBits {
   std::string_view type;
@@ -81,6 +82,7 @@ Bytes memory_from(Fields& fields, const Json& value) {
   if (!found->is_string()) return Bytes{fields.whole("memory")};
   const auto bytes = parse_bytes(found->get<std::string>());
   if (!bytes) fields.fail("memory", bytes.error().message);
+  if (bytes && *bytes > Bytes{kMostMemory}) fields.fail("memory", "must be at most 8 PiB");
   return bytes.ok() ? *bytes : Bytes{};
 }
 

@@ -23,6 +23,8 @@ def run_in_shell(script, env=None):
 def taken(kind, port, host="127.0.0.1"):
     """A socket that holds the port; None when somebody else does already, which is just as good."""
     holder = socket.socket(socket.AF_INET, kind)
+    if kind == socket.SOCK_STREAM:  # a connection that has ended holds nothing
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         holder.bind((host, port))
         if kind == socket.SOCK_STREAM:

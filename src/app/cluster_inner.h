@@ -1,0 +1,80 @@
+// What a ClusterSide consists of. Internal: cluster_side.cpp has what happens by itself, cluster_asks.cpp
+// what the node and people ask for.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/thread_pool.hpp>
+
+#include "app/cluster_side.h"
+#include "app/deployer.h"
+#include "app/model_shelf.h"
+#include "app/pairing_desk.h"
+#include "app/replica_choice.h"
+#include "app/self_measure.h"
+#include "base/text.h"
+
+namespace caravan::app {
+
+namespace asio = boost::asio;
+
+/// What tunnels lead to, on the device at their other end.
+inline constexpr const char* kRpcTarget = "rpc";
+inline constexpr const char* kApiTarget = "api";
+
+struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
+  Inner(asio::any_io_executor loop, ClusterOptions chosen, NodePort around, Roster who)
+      : executor(loop),
+        options(std::move(chosen)),
+        node(std::move(around)),
+        roster(std::move(who)),
+        shelf(model::default_model_roots(), options.mesh.folder / "models.txt"),
+        desk(loop, roster),
+        card_is_due(loop),
+        view_change(loop) {}
+
+  Result<void> open();
+  MeshEvents mesh_events();
+  DeployerPort deployer_port();
+  bool received(const std::string& device, const std::string& name, const Json& body);
+  void take_state(const std::string& device, const Json& body);
+  void take_assignment(const std::string& device, const Json& body);
+  Result<void> assign(cluster::Assignment assignment);
+  Result<std::uint16_t> target(const std::string& target) const;
+  asio::awaitable<void> report_states();
+  asio::awaitable<void> until_stopped();
+  asio::awaitable<void> keep_card();
+  void end_here();
+  void tell_state();
+  Result<std::optional<cluster::Wish>> wish_from(const Json& asked);
+  gateway::ReplicaView nothing_ready(gateway::ReplicaView view) const;
+  Result<std::uint16_t> api_tunnel(const std::string& device);
+  void changed() { view_change.notify(); }
+  void say(const std::string& text);
+
+  asio::any_io_executor executor;
+  ClusterOptions options;
+  NodePort node;
+  Roster roster;
+  ModelShelf shelf;
+  PairingDesk desk;
+  engine::Change card_is_due;  ///< this device's card has to be looked at now
+  engine::Change view_change;  ///< what people see of the cluster; the node's own state has another
+  asio::thread_pool pool{1};
+  std::unique_ptr<Mesh> mesh;
+  std::unique_ptr<Deployer> deployer;
+  ReplicaChoice replicas;
+  std::map<std::string, std::unique_ptr<link::Tunnel>> api_tunnels;  ///< to masters, by device
+  std::map<std::string, cluster::NodeState> states;                  ///< of other devices, as they told them
+  std::map<std::string, cluster::NodeCard> cards;                    ///< with this device's own
+  std::deque<std::string> news;  ///< the last things that happened, for people
+  std::optional<Error> measure_problem;
+  bool stopped = false;
+};
+
+}  // namespace caravan::app

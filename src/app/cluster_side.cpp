@@ -1,0 +1,276 @@
+#include "app/cluster_side.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <fmt/format.h>
+
+#include "app/cluster_inner.h"
+#include "app/deployer.h"
+#include "app/model_shelf.h"
+#include "app/own_profile.h"
+#include "app/pairing_desk.h"
+#include "app/replica_choice.h"
+#include "app/self_measure.h"
+#include "base/text.h"
+
+namespace caravan::app {
+
+namespace asio = boost::asio;
+using namespace asio::experimental::awaitable_operators;
+
+namespace {
+
+constexpr std::chrono::milliseconds kReport{1'000};     ///< between two reports of one's state, at most
+constexpr std::chrono::milliseconds kReportPause{100};  ///< between two changes that are told
+constexpr std::chrono::seconds kCard{20};               ///< between two looks at one's own memory and models
+constexpr double kUnmeasuredRoundTrip = 0.005;          ///< seconds, until the first answered ping
+
+asio::awaitable<void> pause_for(std::chrono::milliseconds time) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, time);
+  co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+}
+
+/// Seconds by device id, as a state report carries them.
+std::map<std::string, double> round_trips_from(const Json& body) {
+  std::map<std::string, double> seconds;
+  const auto found = body.find("round_trips");
+  if (found == body.end() || !found->is_object()) return seconds;
+  for (const auto& [device, value] : found->items()) {
+    if (value.is_number() && seconds.size() < 256) seconds[device] = value.get<double>();
+  }
+  return seconds;
+}
+
+}  // namespace
+
+Result<void> ClusterSide::Inner::open() {
+  auto desired = cluster::load_desired(options.mesh.folder / "deployment.json");
+  if (!desired) return desired.error();
+  shelf.refresh();
+  auto opened = Mesh::open(executor, roster, options.mesh, mesh_events());
+  if (!opened) return opened.error();
+  mesh = std::move(*opened);
+  roster.on_change([this]() {
+    mesh->membership_changed();
+    if (!roster.is_member()) end_here();
+  });
+  desk.on_change([this]() {
+    mesh->pairing_changed();
+    changed();
+  });
+  deployer = std::make_unique<Deployer>(executor, pool.get_executor(), roster.self(),
+                                        options.mesh.folder / "deployment.json", std::move(*desired),
+                                        deployer_port());
+  return {};
+}
+
+MeshEvents ClusterSide::Inner::mesh_events() {
+  MeshEvents events;
+  events.linked = [this](const std::string& device) {
+    say(roster.name_of(device) + " is linked");
+    deployer->post(cluster::PeerLinked{device});
+    if (const auto own = cards.find(roster.self()); own != cards.end())
+      (void)mesh->send(device, kCardMessage, to_json(own->second));
+    tell_state();
+  };
+  events.lost = [this](const std::string& device, const Error& why) {
+    say(fmt::format("{} is lost: {}", roster.name_of(device), why.message));
+    states.erase(device);
+    cards.erase(device);
+    replicas.forget(device);
+    api_tunnels.erase(device);
+    deployer->post(cluster::PeerLost{device, with_context(why, roster.name_of(device))});
+  };
+  events.removed = [this](const std::string& device) { deployer->post(cluster::PeerRemoved{device}); };
+  events.received = [this](const std::string& device, const std::string& name, const Json& body) {
+    return received(device, name, body);
+  };
+  events.target = [this](const std::string&, const std::string& name) { return target(name); };
+  events.pairing = [this](std::unique_ptr<link::MessageSocket> socket) {
+    return desk.serve(std::move(socket));
+  };
+  events.pairing_is_open = [this]() { return desk.is_open(); };
+  events.changed = [this]() { changed(); };
+  return events;
+}
+
+DeployerPort ClusterSide::Inner::deployer_port() {
+  DeployerPort port;
+  port.send = [this](const std::string& device, const std::string& name, Json body) {
+    (void)mesh->send(device, name, std::move(body));  // without a session: its loss is reported by itself
+  };
+  port.broadcast = [this](const std::string& name, const Json& body) { mesh->broadcast(name, body); };
+  port.assign_here = [this](cluster::Assignment assignment) { return assign(std::move(assignment)); };
+  port.with_names = [this](const std::string& text) { return roster.with_names(text); };
+  port.path_of = [this](const std::string& file) { return shelf.path_of(file); };
+  port.round_trip = [this](const std::string& device) -> std::optional<double> {
+    if (!mesh->is_linked(device)) return std::nullopt;
+    const auto measured = mesh->round_trip(device);
+    return measured ? measured->median.count() : kUnmeasuredRoundTrip;
+  };
+  port.changed = [this]() { changed(); };
+  port.told = [this](const std::string& text) { say(text); };
+  return port;
+}
+
+void ClusterSide::Inner::say(const std::string& text) {
+  constexpr std::size_t kMostNews = 50;
+  news.push_back(text);
+  if (news.size() > kMostNews) news.pop_front();
+  fmt::print(stderr, "{}\n", text);
+  changed();
+}
+
+bool ClusterSide::Inner::received(const std::string& device, const std::string& name, const Json& body) {
+  if (name == kStateMessage) {
+    take_state(device, body);
+  } else if (name == kCardMessage) {
+    auto card = cluster::card_from_json(body);
+    if (!card) return say(fmt::format("{}: {}", roster.name_of(device), card.error().message)), true;
+    cards[device] = *card;
+    deployer->post(cluster::CardHeard{device, std::move(*card)});
+  } else if (name == kDesiredMessage) {
+    auto desired = cluster::desired_from_json(body);
+    if (desired) deployer->post(cluster::DesiredHeard{std::move(*desired)});
+  } else if (name == kAssignMessage) {
+    take_assignment(device, body);
+  } else if (name == kDeploymentMessage) {
+    deployer->heard_deployment(device, body);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+/// This device is no member any more: what it does for the others ends.
+void ClusterSide::Inner::end_here() {
+  say("this device is no member of its cluster any more");
+  deployer->post(cluster::WishAsked{std::nullopt});
+}
+
+/// Whatever name it gives itself: who it is was proved by the link.
+void ClusterSide::Inner::take_state(const std::string& device, const Json& body) {
+  auto state = cluster::node_state_from_json(body);
+  if (!state) return;
+  state->device = device;
+  states[device] = *state;
+  deployer->heard_round_trips(device, round_trips_from(body));
+  deployer->post(cluster::StateReported{std::move(*state)});
+  changed();
+}
+
+void ClusterSide::Inner::take_assignment(const std::string& device, const Json& body) {
+  auto assignment = cluster::assignment_from_json(body);
+  auto accepted = assignment ? assign(std::move(*assignment)) : Result<void>(assignment.error());
+  if (accepted) return;
+  say(fmt::format("{} asked for what cannot be: {}", roster.name_of(device), accepted.error().message));
+  // It may not know that somebody else has taken over.
+  (void)mesh->send(device, kDesiredMessage, to_json(deployer->desired()));
+}
+
+/// Models are named by their files: where these are is every device's own business.
+Result<void> ClusterSide::Inner::assign(cluster::Assignment assignment) {
+  if (assignment.role == cluster::Role::master) {
+    const auto path = shelf.path_of(assignment.model_path);
+    if (!path) return path.error();
+    assignment.model_path = path->string();
+  }
+  return node.assign(std::move(assignment));
+}
+
+Result<std::uint16_t> ClusterSide::Inner::target(const std::string& name) const {
+  const cluster::NodeState state = node.state();
+  if (name == kRpcTarget && state.role == cluster::Role::worker && state.rpc_port > 0)
+    return static_cast<std::uint16_t>(state.rpc_port);
+  const auto backend = node.backend_port();
+  if (name == kApiTarget && backend) return *backend;
+  return Error{Code::unavailable, fmt::format("nothing runs here that is called '{}'", printable(name)), ""};
+}
+
+void ClusterSide::Inner::tell_state() {
+  cluster::NodeState state = node.state();
+  state.device = roster.self();
+  Json body = to_json(state);
+  body["round_trips"] = Json::object();
+  for (const PeerView& peer : mesh->peers()) {
+    if (peer.round_trip) body["round_trips"][peer.device] = peer.round_trip->median.count();
+  }
+  mesh->broadcast(kStateMessage, body);
+  deployer->post(cluster::StateReported{std::move(state)});
+}
+
+asio::awaitable<void> ClusterSide::Inner::report_states() {
+  while (!stopped) {
+    const std::uint64_t seen = node.change->count();
+    tell_state();
+    co_await pause_for(kReportPause);
+    co_await (node.change->past(seen) || pause_for(kReport));
+  }
+}
+
+/// Whatever else is under way ends with it, also a measurement of many seconds.
+asio::awaitable<void> ClusterSide::Inner::until_stopped() {
+  while (!stopped) co_await view_change.past(view_change.count());
+}
+
+/// What the planner should know of this device; told when it changes. While an engine program runs, its
+/// memory is not counted again: it is what the plan has given it.
+asio::awaitable<void> ClusterSide::Inner::keep_card() {
+  SelfMeasure measure({options.program, options.engine, options.memory}, pool.get_executor());
+  while (!stopped) {
+    const cluster::NodeState state = node.state();
+    auto reading = co_await measure.read(state, shelf);
+    if (stopped) co_return;
+    measure_problem = reading.problem;
+    const bool is_new =
+        !cards.contains(roster.self()) || to_json(cards[roster.self()]) != to_json(reading.card);
+    if (is_new) {
+      cards[roster.self()] = reading.card;
+      mesh->broadcast(kCardMessage, to_json(reading.card));
+      deployer->post(cluster::CardHeard{roster.self(), std::move(reading.card)});
+      changed();
+    }
+    const std::uint64_t seen = card_is_due.count();
+    co_await (card_is_due.past(seen) || pause_for(kCard));
+  }
+}
+
+Result<std::unique_ptr<ClusterSide>> ClusterSide::open(asio::any_io_executor executor, ClusterOptions options,
+                                                       NodePort node) {
+  auto roster = Roster::open(options.mesh.folder, options.name, options.cluster);
+  if (!roster) return roster.error();
+  auto inner = std::make_shared<Inner>(executor, std::move(options), std::move(node), std::move(*roster));
+  if (auto opened = inner->open(); !opened) return opened.error();
+  return std::unique_ptr<ClusterSide>(new ClusterSide(std::move(inner)));
+}
+
+ClusterSide::ClusterSide(std::shared_ptr<Inner> inner) : inner_(std::move(inner)) {}
+
+ClusterSide::~ClusterSide() {
+  stop();
+  inner_->mesh.reset();  // its callbacks lead here
+}
+
+asio::awaitable<void> ClusterSide::run() {
+  const auto inner = inner_;
+  co_await (inner->deployer->run() || inner->report_states() || inner->keep_card() || inner->until_stopped());
+}
+
+void ClusterSide::stop() {
+  inner_->stopped = true;
+  if (inner_->deployer) inner_->deployer->stop();
+  inner_->node.change->notify();
+  inner_->view_change.notify();
+  inner_->card_is_due.notify();
+}
+
+}  // namespace caravan::app

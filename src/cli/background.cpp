@@ -1,0 +1,126 @@
+#include "cli/background.h"
+
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <optional>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "base/spawn.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "cli/interrupt.h"
+
+namespace caravan::cli {
+namespace {
+
+constexpr std::chrono::seconds kStartTime{30};
+constexpr std::chrono::seconds kEndTime{12};  // longer than a node takes to end its engine
+constexpr std::chrono::milliseconds kLook{100};
+constexpr std::size_t kMaxOutput = std::size_t{64} << 10U;
+
+/// What the child says about itself, if that line is an announcement.
+std::optional<Result<Json>> announcement_in(std::string_view line) {
+  auto json = parse_json(line, kMaxOutput);
+  if (!json || !json->is_object()) return std::nullopt;
+  const Json& event = *json;
+  Fields fields(event, "announcement");
+  const std::string name = fields.text_or("event", "");
+  if (name == "ready") return json;
+  if (name != "failed") return std::nullopt;
+  const Json* error = fields.object_or_none("error");
+  return error != nullptr ? error_from_json(*error) : Error{Code::bug, "it failed without a reason", ""};
+}
+
+/// Waits for its exit, with force in the end. It is our child: its id is not given to another one meanwhile.
+void await_end(pid_t pid) {
+  const TimePoint deadline = Clock::now() + kEndTime;
+  while (::waitpid(pid, nullptr, WNOHANG) == 0) {
+    if (Clock::now() >= deadline) (void)::kill(pid, SIGKILL);
+    std::this_thread::sleep_for(kLook);
+  }
+}
+
+class Start {
+ public:
+  explicit Start(Spawned child) : child_(std::move(child)) {}
+
+  Result<Json> await_announcement() {
+    const TimePoint deadline = Clock::now() + kStartTime;
+    for (;;) {
+      if (auto said = next_announcement()) return std::move(*said);
+      if (ended_) return ended_silently();
+      if (InterruptFlag::is_set()) return Error{Code::interrupted, "interrupted", ""};
+      if (Clock::now() >= deadline) {
+        return Error{Code::unavailable, fmt::format("the node is not up within {} s", kStartTime.count()),
+                     "`caravan logs` shows how far it came; `caravan doctor` looks for the cause"};
+      }
+      read_more();
+    }
+  }
+
+  void end() const {
+    (void)::kill(child_.pid, SIGTERM);
+    await_end(child_.pid);
+  }
+
+ private:
+  std::optional<Result<Json>> next_announcement() {
+    for (std::size_t end = output_.find('\n', parsed_); end != std::string::npos;
+         end = output_.find('\n', parsed_)) {
+      auto said = announcement_in(std::string_view(output_).substr(parsed_, end - parsed_));
+      parsed_ = end + 1;
+      if (said) return said;
+    }
+    return std::nullopt;
+  }
+
+  void read_more() {
+    pollfd waiting{child_.output.get(), POLLIN, 0};
+    if (::poll(&waiting, 1, static_cast<int>(kLook.count())) <= 0) return;
+    std::array<char, 4096> piece{};
+    const ssize_t got = ::read(child_.output.get(), piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) return;
+    ended_ = got <= 0;
+    if (got > 0 && output_.size() < kMaxOutput) output_.append(piece.data(), static_cast<std::size_t>(got));
+  }
+
+  Error ended_silently() const {
+    const std::string said(trim(output_));
+    return Error{Code::unavailable,
+                 said.empty() ? "the node ended before it was up"
+                              : fmt::format("the node ended before it was up; it said: {}", printable(said)),
+                 "`caravan up` in the foreground shows more; `caravan doctor` looks for the cause"};
+  }
+
+  Spawned child_;
+  std::string output_;
+  std::size_t parsed_ = 0;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+Result<Json> start_in_background(const std::vector<std::string>& words) {
+  SpawnSpec spec;
+  spec.program = fs::read_symlink("/proc/self/exe");
+  spec.arguments = words;
+  spec.detached = true;
+  spec.ignores_broken_pipes = true;
+  const InterruptFlag interrupt;
+  auto child = spawn(spec);
+  if (!child) return child.error();
+  Start start(std::move(*child));
+  auto said = start.await_announcement();
+  if (!said) start.end();
+  return said;
+}
+
+}  // namespace caravan::cli

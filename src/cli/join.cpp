@@ -1,0 +1,149 @@
+#include "cli/join.h"
+
+#include <cstdio>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "app/device_system.h"
+#include "app/joining.h"
+#include "base/text.h"
+#include "cli/background.h"
+#include "cli/cluster_command.h"
+#include "cli/device_name.h"
+#include "cli/peer_address.h"
+#include "cli/print.h"
+#include "cli/stop.h"
+
+namespace caravan::cli {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::chrono::seconds kSearch{20};
+constexpr const char* kExamples = R"(Examples:
+  caravan join                          finds the device on which `caravan invite` runs: compare the digits
+  caravan join caravan1:MFRGG...        with the code of `caravan invite --code`
+  caravan join --peer 192.168.1.20      where beacons do not get through
+  caravan join --cluster kitchen        when several devices let others in
+  caravan join --no-up                  join only; `caravan up` later
+
+Afterwards this device's node runs in the background; `caravan status` shows the cluster.)";
+
+struct Arguments {
+  std::string code;
+  std::string name;
+  std::string door;
+  std::vector<std::string> peers;
+  bool no_up = false;
+  bool json = false;
+};
+
+void say(const Arguments& arguments, const std::string& text) {
+  fmt::print(arguments.json ? stderr : stdout, "{}\n", text);
+  std::fflush(stdout);
+}
+
+Result<app::OpenDoor> choose(const Arguments& arguments, const std::vector<app::OpenDoor>& doors) {
+  std::vector<std::string> names;
+  for (const app::OpenDoor& door : doors) {
+    if (door.name == arguments.door || door.device == arguments.door) return door;
+    names.push_back(printable(door.name));
+  }
+  if (arguments.door.empty() && doors.size() == 1) return doors.front();
+  if (arguments.door.empty())
+    return Error{Code::invalid, "several devices let others in: " + join(names, ", "),
+                 "choose one with --cluster NAME"};
+  return Error{Code::not_found,
+               fmt::format("no device called '{}' lets others in", printable(arguments.door)),
+               "there is: " + join(names, ", ")};
+}
+
+asio::awaitable<Result<app::Joined>> by_digits(const Arguments& arguments, app::JoinOptions options,
+                                               std::vector<link::LinkAddress> peers) {
+  app::OpenDoor door{"", "", std::move(peers)};
+  if (door.addresses.empty()) {
+    say(arguments, "looking for a device that lets others in");
+    auto identity = link::Identity::load_or_create(options.folder);
+    if (!identity) co_return identity.error();
+    const auto doors = co_await app::find_open_doors(identity->id(), kSearch);
+    if (!doors) co_return doors.error();
+    auto chosen = choose(arguments, *doors);
+    if (!chosen) co_return chosen.error();
+    door = std::move(*chosen);
+  }
+  std::function<void(const std::string&, const std::string&)> show = [&arguments](const std::string& digits,
+                                                                                  const std::string& peer) {
+    say(arguments, fmt::format("\n    {} {}\n\nif {} shows the same digits, press y there",
+                               digits.substr(0, 3), digits.substr(3), printable(peer)));
+  };
+  co_return co_await app::join_by_digits(std::move(options), std::move(door), std::move(show));
+}
+
+Result<app::Joined> join_cluster(const Arguments& arguments, const app::JoinOptions& options) {
+  if (auto free = app::check_free_to_join(options.folder); !free) return free.error();
+  auto peers = peer_addresses(arguments.peers);
+  if (!peers) return peers.error();
+  if (arguments.code.empty()) return run_interruptible(by_digits(arguments, options, std::move(*peers)));
+  auto code = link::InvitationCode::parse(arguments.code);
+  if (!code) return code.error();
+  return run_interruptible(app::join_by_code(options, std::move(*code), std::move(*peers)));
+}
+
+/// A node that runs would not notice that its cluster is another one.
+Result<void> end_running_node(const Arguments& arguments, const fs::path& folder) {
+  const auto holder = app::lock_holder(folder);
+  if (!holder) return holder.error();
+  if (!*holder) return {};
+  say(arguments, "this device is up in a cluster of its own: its node is started anew");
+  return end_node(folder, **holder);
+}
+
+int start_node(const Arguments& arguments, const std::string& name, Json& told) {
+  std::vector<std::string> words{"up", "--started-by-up", "--name", name};
+  for (const std::string& peer : arguments.peers) words.insert(words.end(), {"--peer", peer});
+  const auto started = start_in_background(words);
+  if (!started)
+    return print_error(with_context(started.error(), "joined, but the node did not start"), arguments.json);
+  told["node"] = *started;
+  say(arguments, "this device is up in the background; `caravan status` shows the cluster");
+  return 0;
+}
+
+int join_command(const Arguments& arguments) {
+  const fs::path folder = this_nodes_folder();
+  app::JoinOptions options{folder, arguments.name};
+  if (options.name.empty()) options.name = default_device_name(app::this_system(folder));
+  if (const auto checked = check_device_name(options.name); !checked)
+    return print_error(checked.error(), arguments.json);
+  if (const auto free = app::check_free_to_join(folder); !free)
+    return print_error(free.error(), arguments.json);
+  if (const auto ended = end_running_node(arguments, folder); !ended)
+    return print_error(ended.error(), arguments.json);
+  const auto joined = join_cluster(arguments, options);
+  if (!joined) return print_error(joined.error(), arguments.json);
+  Json told{{"cluster", joined->cluster}, {"devices", joined->devices}};
+  say(arguments, fmt::format("joined '{}', {} devices", printable(joined->cluster), joined->devices));
+  const int exit_code = arguments.no_up ? 0 : start_node(arguments, options.name, told);
+  if (arguments.json && exit_code == 0) fmt::print("{}\n", dump_json(told));
+  return exit_code;
+}
+
+}  // namespace
+
+void add_join(CLI::App& root, const std::function<void(std::function<int()>)>& run) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = root.add_subcommand("join", "Take this device into a cluster");
+  command->footer(kExamples);
+  command->add_option("code", arguments->code, "The code of `caravan invite --code`");
+  command->add_option("--peer", arguments->peers, "Address of a device of the cluster: HOST or HOST:PORT")
+      ->delimiter(',');
+  command->add_option("--cluster", arguments->door, "Name of the device that lets this one in");
+  command->add_option("--name", arguments->name, "Name of this device (default: its model, or host name)");
+  command->add_flag("--no-up", arguments->no_up, "Do not start this device's node");
+  command->add_flag("--json", arguments->json, "Print one line of JSON");
+  command->callback([arguments, run]() { run([arguments]() { return join_command(*arguments); }); });
+}
+
+}  // namespace caravan::cli

@@ -1,0 +1,17 @@
+// Addresses of link ports as people write them: "192.168.1.20", "tablet.lan:7433", "[fe80::1%wlan0]:7433".
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "link/neighbours.h"
+
+namespace caravan::cli {
+
+/// Without a port it is the link's. Code::invalid says what is wrong with it.
+Result<link::LinkAddress> peer_address(std::string_view text);
+Result<std::vector<link::LinkAddress>> peer_addresses(const std::vector<std::string>& texts);
+
+}  // namespace caravan::cli

@@ -1,0 +1,160 @@
+#include "cli/serve.h"
+
+#include <cstdio>
+#include <memory>
+#include <system_error>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "cli/cluster_command.h"
+#include "cli/print.h"
+#include "cli/status_table.h"
+#include "cli/transfer_report.h"
+#include "model/pull.h"
+
+namespace caravan::cli {
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  caravan serve llama-3.2-1b                       across the cluster's devices, as fast as that goes
+  caravan serve llama-3.2-1b --for throughput      many conversations at once: a copy on each device that can
+  caravan serve ~/models/my.gguf --context 8192    a model of your own
+  caravan serve qwen2.5-3b --avoid old-phone       without that device
+  caravan serve --stop                             no model is served any more
+
+The model is fetched here if it is not here yet. It comes back by itself after restarts, until `--stop`.)";
+
+struct Arguments {
+  std::string model;
+  std::string objective = "latency";
+  std::string keep_free = "0";
+  std::vector<std::string> use;
+  std::vector<std::string> avoid;
+  int context = 0;
+  int parallel = 0;
+  bool stop = false;
+  bool no_wait = false;
+  bool json = false;
+};
+
+Result<Json> asked_from(const Arguments& arguments) {
+  const auto keep_free = parse_bytes(arguments.keep_free);
+  if (!keep_free) return with_context(keep_free.error(), "--keep-free");
+  TransferReport report("serve " + arguments.model, arguments.json);
+  const auto path = model::ensure_model(arguments.model, report.control());
+  report.clear();
+  if (!path) return path.error();
+  std::error_code failure;
+  const fs::path whole = fs::absolute(*path, failure);
+  const bool is_file = arguments.model.find('/') != std::string::npos || arguments.model.ends_with(".gguf");
+  return Json{{"path", failure ? path->string() : whole.string()},
+              {"model", is_file ? path->stem().string() : arguments.model},
+              {"for", arguments.objective},
+              {"context", arguments.context},
+              {"parallel", arguments.parallel},
+              {"use", arguments.use},
+              {"avoid", arguments.avoid},
+              {"keep_free", keep_free->count}};
+}
+
+/// Shows what is being done until the model answers, or cannot. `before`: the epoch that counted until now.
+class ServeReport {
+ public:
+  ServeReport(bool json, double before) : json_(json), before_(before) {}
+
+  /// False when it is over.
+  bool show(const Json& view) {
+    const Json& deployment = part_of(view, "deployment");
+    if (number_in(deployment, "epoch") <= before_) return true;  // still about what was asked earlier
+    const std::string stage = text_in(deployment, "stage");
+    const std::string text = deployment_text(view);
+    if (!json_) line_.update(text);
+    if (json_ && text != last_) print({{"event", "progress"}, {"stage", stage}, {"text", text}});
+    last_ = text;
+    failed_ = stage == "failed";
+    if (stage != "serving" && !failed_) return true;
+    view_ = view;
+    return false;
+  }
+
+  int ended(const Result<void>& watched) {
+    line_.clear();
+    if (!watched && watched.error().code == Code::interrupted && !json_)
+      fmt::print("it goes on in the background: `caravan status` shows how far it is\n");
+    if (!watched) return print_error(watched.error(), json_);
+    if (failed_) return print_error(error_from_json(part_of(part_of(view_, "deployment"), "error")), json_);
+    if (json_) {
+      print({{"event", "serving"}, {"view", view_}});
+      return 0;
+    }
+    for (const std::string& text : status_lines(view_)) fmt::print("{}\n", text);
+    return 0;
+  }
+
+ private:
+  static void print(const Json& event) {
+    fmt::print("{}\n", dump_json(event));
+    std::fflush(stdout);
+  }
+
+  bool json_;
+  double before_;
+  ProgressLine line_;
+  std::string last_;
+  Json view_;
+  bool failed_ = false;
+};
+
+int serve(const Arguments& arguments) {
+  const auto view = run_interruptible(this_cluster().view());
+  if (!view) return print_error(view.error(), arguments.json);
+  const auto asked = arguments.stop ? Result<Json>(Json::object()) : asked_from(arguments);
+  if (!asked) return print_error(asked.error(), arguments.json);
+  const auto done = ask_cluster("serve", *asked);
+  if (!done) return print_error(done.error(), arguments.json);
+  if (arguments.stop || arguments.no_wait) {
+    if (arguments.json) fmt::print("{}\n", dump_json({{"event", arguments.stop ? "stopped" : "asked"}}));
+    if (!arguments.json) fmt::print("{}\n", arguments.stop ? "no model is served any more" : "asked for");
+    return 0;
+  }
+  ServeReport report(arguments.json, number_in(part_of(*view, "deployment"), "epoch"));
+  const auto watched =
+      run_interruptible(this_cluster().watch([&report](const Json& now) { return report.show(now); }));
+  return report.ended(watched);
+}
+
+int serve_command(const Arguments& arguments) {
+  if (arguments.stop || !arguments.model.empty()) return serve(arguments);
+  return print_error(
+      {Code::invalid, "which model?", "`caravan models list` shows some; `caravan serve --help`"},
+      arguments.json);
+}
+
+}  // namespace
+
+void add_serve(CLI::App& root, const std::function<void(std::function<int()>)>& run) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = root.add_subcommand("serve", "Run a model across the cluster, and keep it running");
+  command->footer(kExamples);
+  command->add_option("model", arguments->model, "Name (see `caravan models list`) or path of a GGUF");
+  command
+      ->add_option("--for", arguments->objective,
+                   "What matters: latency, throughput or fit (the longest context)")
+      ->check(CLI::IsMember({"latency", "throughput", "fit"}))
+      ->capture_default_str();
+  command->add_option("--context", arguments->context, "Tokens of context for each sequence")
+      ->check(CLI::Range(1, 1 << 24));
+  command->add_option("--parallel", arguments->parallel, "Sequences at once (default: 1, for throughput 8)")
+      ->check(CLI::Range(1, 1024));
+  command->add_option("--use", arguments->use, "Devices that have to take part")->delimiter(',');
+  command->add_option("--avoid", arguments->avoid, "Devices that must not take part")->delimiter(',');
+  command->add_option("--keep-free", arguments->keep_free, "Memory to leave alone on each device")
+      ->capture_default_str();
+  command->add_flag("--stop", arguments->stop, "Serve no model any more");
+  command->add_flag("--no-wait", arguments->no_wait, "Do not wait until it answers");
+  command->add_flag("--json", arguments->json, "One JSON event a line");
+  command->callback([arguments, run]() { run([arguments]() { return serve_command(*arguments); }); });
+}
+
+}  // namespace caravan::cli

@@ -1,0 +1,12 @@
+// `caravan serve`: see its --help.
+#pragma once
+
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+namespace caravan::cli {
+
+void add_serve(CLI::App& root, const std::function<void(std::function<int()>)>& run);
+
+}  // namespace caravan::cli

@@ -1,0 +1,168 @@
+#include "cli/status_table.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "base/units.h"
+
+namespace caravan::cli {
+namespace {
+
+constexpr std::size_t kColumns = 7;
+using Row = std::array<std::string, kColumns>;
+
+std::string link_text(const Json& device) {
+  if (flag_in(device, "self")) return "this device";
+  if (!flag_in(device, "linked")) {
+    const double ago = number_in(device, "last_heard_ms", -1);
+    if (ago < 0) return "away";
+    return "away, seen " + format_duration(std::chrono::duration<double>(ago / 1000)) + " ago";
+  }
+  if (flag_in(device, "suspect")) return "silent";
+  const double round_trip = number_in(device, "round_trip_ms", -1);
+  return round_trip < 0 ? "linked" : fmt::format("{:.1f} ms", round_trip);
+}
+
+std::string does_text(const Json& device) {
+  const std::string role = text_in(device, "role");
+  const std::string phase = text_in(device, "phase");
+  if (role.empty()) return "";
+  if (phase == "failed") return "failed";
+  if (role == "idle") return text_in(device, "engine_build").empty() ? "has no engine" : "idle";
+  if (phase == "loading") return fmt::format("{} loads {:.0f}%", role, number_in(device, "progress") * 100);
+  return phase == "ready" ? role : role + ", " + phase;
+}
+
+/// "layers 0-11" of the plan that runs.
+std::string layers_text(const Json& view, const std::string& id) {
+  for (const Json& replica : part_of(part_of(view, "deployment"), "replicas")) {
+    for (const Json& share : part_of(replica, "shares")) {
+      if (text_in(share, "device") != id) continue;
+      const int count = static_cast<int>(number_in(share, "layers"));
+      const int first = static_cast<int>(number_in(share, "first_layer"));
+      return count == 0 ? "head" : fmt::format("{}-{}", first, first + count - 1);
+    }
+  }
+  return "";
+}
+
+Row row_of(const Json& view, const Json& device) {
+  std::string name = printable(text_in(device, "name"));
+  if (flag_in(device, "owner")) name += " *";
+  const auto memory = Bytes{static_cast<std::uint64_t>(std::max(0.0, number_in(device, "memory")))};
+  const bool measured = device.contains("measured") ? flag_in(device, "measured") : true;
+  std::string state = does_text(device);
+  if (!measured && state == "idle") state = "measures its speed";
+  return {name,
+          text_in(device, "short_id"),
+          link_text(device),
+          std::move(state),
+          layers_text(view, text_in(device, "id")),
+          memory.count > 0 ? format_bytes(memory) : "",
+          text_in(device, "api")};
+}
+
+std::vector<std::string> table(const std::vector<Row>& rows) {
+  std::array<std::size_t, kColumns> widths{};
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < kColumns; ++i) widths.at(i) = std::max(widths.at(i), row.at(i).size());
+  }
+  std::vector<std::string> lines;
+  lines.reserve(rows.size());
+  for (const Row& row : rows) {
+    std::string line = " ";
+    for (std::size_t i = 0; i < kColumns; ++i) {
+      if (widths.at(i) > 0) line += fmt::format(" {:<{}} ", row.at(i), widths.at(i));
+    }
+    while (line.ends_with(' ')) line.pop_back();
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+std::string expected_text(const Json& view) {
+  double decode = 0;
+  const Json& replicas = part_of(part_of(view, "deployment"), "replicas");
+  for (const Json& replica : replicas) decode += number_in(part_of(replica, "predicted"), "decode");
+  if (decode <= 0) return "";
+  const std::string copies = replicas.size() > 1 ? fmt::format("{} replicas, ", replicas.size()) : "";
+  return fmt::format("  expected: {}{} tok/s", copies, format_token_rate(decode));
+}
+
+}  // namespace
+
+std::string text_in(const Json& object, const char* field, const std::string& fallback) {
+  const auto found = object.is_object() ? object.find(field) : object.end();
+  return found != object.end() && found->is_string() ? found->get<std::string>() : fallback;
+}
+
+double number_in(const Json& object, const char* field, double fallback) {
+  const auto found = object.is_object() ? object.find(field) : object.end();
+  return found != object.end() && found->is_number() ? found->get<double>() : fallback;
+}
+
+bool flag_in(const Json& object, const char* field) {
+  const auto found = object.is_object() ? object.find(field) : object.end();
+  return found != object.end() && found->is_boolean() && found->get<bool>();
+}
+
+const Json& part_of(const Json& object, const char* field) {
+  static const Json nothing = Json::array();
+  const auto found = object.is_object() ? object.find(field) : object.end();
+  return found != object.end() && found->is_structured() ? *found : nothing;
+}
+
+std::string deployment_text(const Json& view) {
+  const Json& deployment = part_of(view, "deployment");
+  const std::string model = printable(text_in(deployment, "model"));
+  const std::string stage = text_in(deployment, "stage", "idle");
+  if (model.empty()) return "no model is served: `caravan serve MODEL`";
+  for (const Json& device : part_of(view, "devices")) {
+    const bool loads = text_in(device, "role") == "master" && text_in(device, "phase") == "loading";
+    if (loads && stage == "starting")
+      return fmt::format("loading {}  {:.0f}%", model, number_in(device, "progress") * 100);
+  }
+  if (stage == "serving") return "serves " + model;
+  if (stage == "waiting") return model + ": waits for devices, and for their speed to be measured";
+  if (stage == "planning") return model + ": plans who carries what";
+  if (stage == "starting") return model + ": starts the engine";
+  if (stage == "stopping") return model + ": stops the engine";
+  const Json& error = part_of(deployment, "error");
+  if (stage != "failed") return model + ": " + stage;
+  const std::string hint = text_in(error, "hint");
+  return fmt::format("{}: failed: {}{}", model, printable(text_in(error, "message", "unknown")),
+                     hint.empty() ? "" : "; " + printable(hint));
+}
+
+std::vector<std::string> status_lines(const Json& view) {
+  const Json& cluster = part_of(view, "cluster");
+  const Json& devices = part_of(view, "devices");
+  std::vector<std::string> lines;
+  lines.push_back(fmt::format("cluster '{}', {} {} (* may let others in)",
+                              printable(text_in(cluster, "name")), devices.size(),
+                              devices.size() == 1 ? "device" : "devices"));
+  if (!flag_in(cluster, "member"))
+    lines.emplace_back("  this device was removed from it; `caravan join` lets it into a cluster again");
+  std::vector<Row> rows{{"device", "id", "link", "does", "layers", "memory", "api"}};
+  for (const Json& device : devices) rows.push_back(row_of(view, device));
+  const auto table_lines = table(rows);
+  lines.insert(lines.end(), table_lines.begin(), table_lines.end());
+  lines.push_back(deployment_text(view));
+  if (auto expected = expected_text(view); !expected.empty()) lines.push_back(std::move(expected));
+  for (const Json& device : devices) {
+    const Json& error = part_of(device, "error");
+    if (!error.empty()) lines.push_back("  " + printable(text_in(error, "message")));
+  }
+  for (const Json& problem : part_of(view, "problems")) {
+    lines.push_back(fmt::format("problem: {}", printable(text_in(problem, "message"))));
+    if (const std::string hint = text_in(problem, "hint"); !hint.empty())
+      lines.push_back("  hint: " + printable(hint));
+  }
+  return lines;
+}
+
+}  // namespace caravan::cli

@@ -1,0 +1,62 @@
+#include "cli/status_table.h"
+
+#include <gmock/gmock.h>
+
+namespace caravan::cli {
+namespace {
+
+using testing::AllOf;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+Json two_devices() {
+  return Json::parse(R"({
+    "cluster": {"name": "home", "member": true},
+    "devices": [
+      {"id": "aaaa", "short_id": "aaaa-bbbb", "name": "phone-1", "owner": true, "self": true, "linked": true,
+       "role": "master", "phase": "ready", "memory": 629145600, "api": "http://127.0.0.1:8080", "engine_build": "b"},
+      {"id": "cccc", "short_id": "cccc-dddd", "name": "tablet", "owner": false, "self": false, "linked": true,
+       "round_trip_ms": 4.72, "role": "worker", "phase": "ready", "engine_build": "b"},
+      {"id": "eeee", "short_id": "eeee-ffff", "name": "old\u001b[31m", "linked": false, "last_heard_ms": 9000}],
+    "deployment": {"stage": "serving", "model": "m", "replicas": [{"predicted": {"decode": 12.5}, "shares": [
+      {"device": "aaaa", "first_layer": 0, "layers": 12}, {"device": "cccc", "first_layer": 12, "layers": 4}]}]},
+    "problems": [{"message": "no beacons", "hint": "use --peer"}]})");
+}
+
+TEST(StatusTable, TellsWhoDoesWhat) {
+  const auto lines = status_lines(two_devices());
+  EXPECT_THAT(lines.front(), HasSubstr("cluster 'home', 3 devices"));
+  EXPECT_THAT(lines, Contains(AllOf(HasSubstr("phone-1 *"), HasSubstr("this device"), HasSubstr("0-11"))));
+  EXPECT_THAT(lines, Contains(AllOf(HasSubstr("tablet"), HasSubstr("4.7 ms"), HasSubstr("worker"),
+                                    HasSubstr("12-15"))));
+  EXPECT_THAT(lines, Contains(HasSubstr("away, seen 9.0 s ago")));
+  EXPECT_THAT(lines, Contains("serves m"));
+  EXPECT_THAT(lines, Contains(AllOf(HasSubstr("expected"), HasSubstr("tok/s"))));
+  EXPECT_THAT(lines, Contains("problem: no beacons"));
+  for (const std::string& line : lines) EXPECT_THAT(line, Not(HasSubstr("\x1b")));
+}
+
+TEST(StatusTable, AFailureIsToldWithItsCure) {
+  Json view = two_devices();
+  view["deployment"] = {
+      {"stage", "failed"}, {"model", "m"}, {"error", {{"message", "too large"}, {"hint", "add a phone"}}}};
+  EXPECT_EQ(deployment_text(view), "m: failed: too large; add a phone");
+}
+
+TEST(StatusTable, ASmallerOrWrongViewIsNoCrash) {
+  for (const char* text :
+       {"null", "[]", "{}", "7", R"({"devices": {"a": 1}})", R"({"devices": [null, 3, "x"]})",
+        R"({"deployment": {"replicas": [{"shares": [1]}], "model": 5, "stage": []}})"}) {
+    EXPECT_FALSE(status_lines(Json::parse(text)).empty()) << text;
+  }
+}
+
+TEST(StatusTable, WhoWasRemovedIsTold) {
+  Json view = two_devices();
+  view["cluster"]["member"] = false;
+  EXPECT_THAT(status_lines(view), Contains(HasSubstr("was removed")));
+}
+
+}  // namespace
+}  // namespace caravan::cli

@@ -1,0 +1,115 @@
+// Thousands of seeded cluster lives: whatever has happened, once it is quiet there is one controller, one
+// plan, each of its engines runs and was started once, and nothing else runs.
+#include "cluster/conductor_sim.h"
+
+#include <cstdlib>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <gtest/gtest.h>
+
+namespace caravan::cluster {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// Sanitizers take about twenty times as long.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr unsigned kSeeds = 400;
+#else
+constexpr unsigned kSeeds = 10'000;
+#endif
+constexpr int kMostRunsAfterCalm = 6;
+
+struct Outcome {
+  std::string wrong;
+  std::vector<std::string> trace;
+  std::size_t events = 0;
+  int runs = 0;     ///< orders to start something, after all was calm
+  seconds rest{0};  ///< from then to rest
+  bool serves = false;
+};
+
+/// Nothing, or why the cluster has not come to rest within `limit`.
+std::string settle(Simulation& simulation, seconds limit) {
+  std::string why = "did not run";
+  for (const TimePoint end = simulation.now() + limit; simulation.now() < end;) {
+    simulation.run_for(seconds(4));
+    if (!simulation.broken().empty()) return simulation.broken();
+    why = simulation.unsettled();
+    if (why.empty()) return "";
+  }
+  return why;
+}
+
+Outcome live(unsigned seed, bool trace) {
+  Simulation simulation(seed, trace);
+  Outcome outcome;
+  const auto finish = [&](std::string wrong) {
+    outcome.wrong = std::move(wrong);
+    outcome.trace = simulation.trace();
+    outcome.events = simulation.events();
+    outcome.runs = simulation.runs_started();
+    return outcome;
+  };
+  simulation.run_for(seconds(simulation.below(8)));
+  simulation.ask(simulation.some_node_up(), simulation.wish(simulation.chance(60) ? 1 : 2));
+  const std::uint64_t troubles = simulation.below(simulation.chance(10) ? 60 : 14);
+  for (std::uint64_t i = 0; i < troubles; ++i) {
+    simulation.run_for(milliseconds(simulation.below(simulation.chance(15) ? 20'000 : 3'000)));
+    simulation.disturb();
+  }
+  simulation.calm();
+  // The longest wait for a next try is kLongestRetry.
+  const TimePoint calm = simulation.now();
+  if (std::string why = settle(simulation, seconds(400)); !why.empty()) return finish("unsettled: " + why);
+  outcome.rest = std::chrono::duration_cast<seconds>(simulation.now() - calm);
+  simulation.run_for(seconds(20));  // a better plan may be found now, and is started then
+  if (std::string why = settle(simulation, seconds(60)); !why.empty()) return finish("unrest: " + why);
+  if (simulation.runs_started() > kMostRunsAfterCalm) return finish("restarts without end");
+  if (simulation.chance(30)) {
+    const std::size_t node = simulation.some_node_up();
+    const std::optional<Wish> wish = simulation.chance(30) ? std::nullopt : std::optional(simulation.wish(1));
+    simulation.ask(node, wish);
+    if (std::string why = settle(simulation, seconds(60)); !why.empty()) return finish("asked: " + why);
+    const Desired& agreed = simulation.nodes()[node].conductor->desired();
+    if (agreed.wish != wish) return finish("what was asked for last is not what counts");
+    if (agreed.controller != simulation.nodes()[node].id) return finish("another one controls");
+  }
+  for (const SimNode& node : simulation.nodes())
+    outcome.serves = outcome.serves || (node.up && node.role && node.role->role == Role::master);
+  return finish(simulation.broken());
+}
+
+/// CARAVAN_SIM_SEED=N plays one and prints what has happened.
+TEST(ConductorSim, EveryLifeEndsWithOneControllerAndOnePlan) {
+  const char* one = std::getenv("CARAVAN_SIM_SEED");
+  const unsigned first = one != nullptr ? static_cast<unsigned>(std::strtoul(one, nullptr, 10)) : 1;
+  const unsigned last = one != nullptr ? first : kSeeds;
+  std::size_t events = 0;
+  unsigned serving = 0;
+  unsigned failed = 0;
+  int most_runs = 0;
+  seconds longest{0};
+  for (unsigned seed = first; seed <= last && failed < 3; ++seed) {
+    const Outcome outcome = live(seed, one != nullptr);
+    events += outcome.events;
+    serving += outcome.serves ? 1 : 0;
+    most_runs = std::max(most_runs, outcome.runs);
+    longest = std::max(longest, outcome.rest);
+    if (one != nullptr) fmt::print("{}\n", fmt::join(outcome.trace, "\n"));
+    if (outcome.wrong.empty()) continue;
+    ++failed;
+    ADD_FAILURE() << "seed " << seed << ": " << outcome.wrong << "\n"
+                  << (one == nullptr ? fmt::format("{}", fmt::join(live(seed, true).trace, "\n")) : "");
+  }
+  fmt::print("{} lives, {} events, {} serve at the end, at most {} runs and {} s after the last trouble\n",
+             last - first + 1, events, serving, most_runs, longest.count());
+  if (one == nullptr) {
+    EXPECT_GT(serving, kSeeds / 3) << "most of these clusters should be able to serve";
+  }
+}
+
+}  // namespace
+}  // namespace caravan::cluster

@@ -1,0 +1,171 @@
+// What happens to the simulated cluster of conductor_sim.h, and what is expected of it. No tests of its own.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "cluster/conductor_sim.h"
+
+namespace caravan::cluster {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+Result<std::vector<plan::Plan>> sim_plan(const std::vector<SimNode>& nodes, const Wish& wish,
+                                         std::vector<std::string> devices, std::vector<std::string> holders) {
+  const auto capacity = [&](const std::string& id) {
+    return std::find_if(nodes.begin(), nodes.end(), [&](const SimNode& node) { return node.id == id; })
+        ->capacity;
+  };
+  const auto stronger = [&](const std::string& a, const std::string& b) { return capacity(a) > capacity(b); };
+  std::stable_sort(devices.begin(), devices.end(), stronger);
+  std::stable_sort(holders.begin(), holders.end(), stronger);
+  std::vector<plan::Plan> replicas;
+  std::set<std::string> used;
+  for (const std::string& master : holders) {
+    if (used.contains(master)) continue;
+    if (!replicas.empty() && wish.objective != plan::Objective::throughput) break;
+    plan::Plan plan;
+    plan.context = 512;
+    std::vector<std::string> shares{master};
+    std::uint64_t carried = capacity(master);
+    for (const std::string& device : devices) {
+      if (carried >= wish.size.count) break;
+      if (device == master || used.contains(device)) continue;
+      shares.push_back(device);
+      carried += capacity(device);
+    }
+    if (carried < wish.size.count) break;
+    for (const std::string& device : shares) {
+      plan::Share share;
+      share.device = device;
+      share.rank = static_cast<int>(plan.shares.size());
+      share.first_layer = share.rank * 4;
+      share.layer_count = 4;
+      plan.shares.push_back(share);
+      used.insert(device);
+    }
+    plan.predicted.decode = static_cast<double>(capacity(master)) / static_cast<double>(shares.size());
+    replicas.push_back(std::move(plan));
+  }
+  if (replicas.empty()) return Error{Code::exhausted, "it does not fit", ""};
+  return replicas;
+}
+
+std::size_t Simulation::some_node_up() {
+  for (;;) {
+    const std::size_t number = below(nodes_.size());
+    if (nodes_[number].up) return number;
+    if (std::none_of(nodes_.begin(), nodes_.end(), [](const SimNode& node) { return node.up; }))
+      return number;
+  }
+}
+
+void Simulation::ask(std::size_t number, std::optional<Wish> wish) {
+  SimNode& node = nodes_[number];
+  if (!node.up) return;
+  note([&] { return fmt::format("{} is asked for {}", node.id, wish ? wish->model : "nothing"); });
+  feed(node, WishAsked{std::move(wish)});
+}
+
+void Simulation::disturb() {
+  const std::size_t a = below(nodes_.size());
+  const std::size_t b = (a + 1 + below(nodes_.size() - 1)) % nodes_.size();
+  switch (below(12)) {
+    case 0:
+      return crash(a);
+    case 1:
+      return start(a);
+    case 2:
+      if (!nodes_[a].up && chance(10)) nodes_[a].disk = {};  // installed anew
+      return start(a);
+    case 3:
+      return cut(a, b);
+    case 4:
+      return block(a, b, true);
+    case 5:
+      return block(a, b, false);
+    case 6:
+      return crash_engine(a);
+    case 7:
+      return ask(a, chance(15) ? std::nullopt : std::optional(wish(chance(50) ? 1 : 2)));
+    case 8:
+      for (std::size_t i = 0; i < nodes_.size(); ++i) {
+        for (std::size_t j = i + 1; j < nodes_.size(); ++j) block(i, j, (i + a) % 2 != (j + a) % 2);
+      }
+      return;
+    case 9:
+      nodes_[a].busy = nodes_[a].busy > 0 ? 0 : 1;
+      return;
+    case 10:
+      if (a > 0 && chance(30)) remove(a);  // somebody is left
+      return;
+    default:
+      nodes_[a].card.profile = plan::DeviceProfile{};
+      nodes_[a].card.engine_build = std::string("b");
+      if (nodes_[a].up) feed(nodes_[a], CardHeard{nodes_[a].id, nodes_[a].card});
+      tell_all(a, nodes_[a].card);
+  }
+}
+
+void Simulation::calm() {
+  note([] { return "all is calm"; });
+  engines_fail_ = 0;
+  orders_.clear();
+  for (auto& [pair, each] : sessions_) each.blocked = false;
+  for (SimNode& node : nodes_) {
+    node.busy = 0;
+    if (!node.up && (chance(70) || node.number < 2)) start(node.number);
+  }
+}
+
+std::string Simulation::unsettled() const {
+  std::vector<std::string> devices;
+  std::vector<std::string> holders;
+  const SimNode* controller = nullptr;
+  const SimNode* first = nullptr;
+  for (const SimNode& node : nodes_) {
+    if (!node.up) continue;
+    if (first == nullptr) first = &node;
+    const Desired& desired = node.conductor->desired();
+    if (desired != first->conductor->desired())
+      return fmt::format("{} has another record than {}", node.id, first->id);
+    if (node.conductor->controls()) controller = &node;
+    if (!node.card.can_carry()) continue;
+    devices.push_back(node.id);
+    if (desired.wish && node.card.holds(desired.wish->file, desired.wish->size)) holders.push_back(node.id);
+  }
+  if (first == nullptr) return "";
+  std::map<std::string, std::pair<Role, Order>> planned;
+  const auto& wish = first->conductor->desired().wish;
+  if (wish && controller == nullptr && !holders.empty()) return "nobody controls";
+  if (wish && controller != nullptr) {
+    const Conductor& conductor = *controller->conductor;
+    const bool fits = !holders.empty() && sim_plan(nodes_, *wish, devices, holders).ok();
+    const auto expected = fits ? Conductor::Stage::serving : Conductor::Stage::failed;
+    if (conductor.stage() != expected)
+      return fmt::format("{} is {} and not {}", controller->id, name_of(conductor.stage()),
+                         name_of(expected));
+    std::optional<Order> order;
+    for (const plan::Plan* plan : conductor.plans()) {
+      for (const plan::Share& share : plan->shares) {
+        const SimNode& node = nodes_[static_cast<std::size_t>(share.device[0] - 'a')];
+        if (!node.up || !node.role || node.phase != Phase::ready)
+          return fmt::format("{} is not ready", share.device);
+        if (!order) order = node.role->order;
+        if (node.role->order != *order) return fmt::format("{} runs for another order", share.device);
+        if (node.role->rank != share.rank) return fmt::format("{} has another rank", share.device);
+        planned[share.device] = {share.rank == 0 ? Role::master : Role::worker, *order};
+      }
+    }
+    if (fits && planned.empty()) return "serving nothing";
+  }
+  for (const SimNode& node : nodes_) {
+    if (!node.up || !node.role) continue;
+    if (!planned.contains(node.id)) return fmt::format("{} runs an orphan", node.id);
+    if (planned.at(node.id).first != node.role->role) return fmt::format("{} has another role", node.id);
+  }
+  return "";
+}
+
+}  // namespace caravan::cluster

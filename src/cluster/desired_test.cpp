@@ -1,0 +1,164 @@
+#include "cluster/desired.h"
+
+#include <fstream>
+#include <limits>
+
+#include <gtest/gtest.h>
+
+namespace caravan::cluster {
+namespace {
+
+/// Golden bytes of version 1: what another build of Caravan sends and keeps. They never change.
+constexpr const char* kDesiredV1 =
+    R"({"controller":"7KD2","epoch":67160809,"version":1,"wish":{"avoid":["b"],"context":4096,)"
+    R"("file":"m.gguf","for":"throughput","keep_free":5,"model":"m","parallel":2,"size":7,"use":["a"]}})";
+
+/// The way over a socket.
+Result<Desired> sent(const Json& json) {
+  return desired_from_json(*parse_json(dump_json(json), kMaxDesiredBytes));
+}
+
+Result<Desired> with(const char* field, const Json& value) {
+  Json json = Json::parse(kDesiredV1);
+  json[field] = value;
+  return sent(json);
+}
+
+Result<Desired> with_wish(const char* field, const Json& value) {
+  Json json = Json::parse(kDesiredV1);
+  json["wish"][field] = value;
+  return sent(json);
+}
+
+void expect_refused(const Result<Desired>& read, const std::string& field) {
+  ASSERT_FALSE(read.ok()) << field;
+  EXPECT_EQ(read.error().code, Code::invalid);
+  EXPECT_NE(read.error().message.find("'" + field + "'"), std::string::npos) << read.error().message;
+}
+
+TEST(Desired, GoldenBytesGoThereAndBack) {
+  const auto read = desired_from_json(Json::parse(kDesiredV1));
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(dump_json(to_json(*read)), kDesiredV1);
+  EXPECT_EQ(read->wish->objective, plan::Objective::throughput);
+  EXPECT_EQ(read->wish->context, 4096);
+  const auto nothing = sent(to_json(Desired{}));
+  ASSERT_TRUE(nothing.ok()) << nothing.error().message;
+  EXPECT_EQ(*nothing, Desired{});
+}
+
+TEST(Desired, WhatIsLeftOutHasDefaults) {
+  const auto read = desired_from_json(Json::parse(
+      R"({"version":1,"epoch":1,"controller":"a","unknown":[],"wish":{"model":"m","file":"f","size":1}})"));
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->wish->objective, plan::Objective::latency);
+  EXPECT_FALSE(read->wish->context || read->wish->parallel);
+}
+
+TEST(Desired, HostileValuesAreNamed) {
+  for (const Json& value : {Json(-1), Json("1"), Json(1.5), Json(1e300), Json(std::uint64_t{1} << 53U)})
+    expect_refused(with("epoch", value), "epoch");
+  expect_refused(with("controller", ""), "controller");
+  expect_refused(with("controller", 7), "controller");
+  expect_refused(with("controller", "a\x1b[2J"), "controller");
+  expect_refused(with("controller", std::string(1000, 'a')), "controller");
+  expect_refused(with("wish", 7), "wish");
+  for (const char* file : {"", ".", "..", "/etc/passwd", "../m.gguf", "a/b", "m\n"})
+    expect_refused(with_wish("file", file), "file");
+  expect_refused(with_wish("file", std::string(1000, 'a')), "file");
+  expect_refused(with_wish("size", -5), "size");
+  expect_refused(with_wish("for", "world domination"), "for");
+  expect_refused(with_wish("context", std::uint64_t{1} << 40U), "context");
+  expect_refused(with_wish("use", "a"), "use");
+  expect_refused(with_wish("use", Json::array({1})), "use");
+  expect_refused(with_wish("avoid", std::vector<std::string>(65, "a")), "avoid");
+  EXPECT_FALSE(desired_from_json(Json::array()).ok());
+  EXPECT_FALSE(desired_from_json(Json()).ok());
+}
+
+TEST(Desired, ARecordWithoutControllerOrWithAWishBeforeTheFirstEpochIsRefused) {
+  expect_refused(with("epoch", 0), "controller");
+  Json json = Json::parse(kDesiredV1);
+  json["epoch"] = 0;
+  json["controller"] = "";
+  expect_refused(sent(json), "wish");
+}
+
+TEST(Desired, ANewerVersionSaysSo) {
+  const auto read = with("version", 2);
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(read.error().code, Code::incompatible);
+}
+
+TEST(Desired, TheHigherEpochIsNewerThenTheHigherId) {
+  EXPECT_TRUE(is_newer({2, "a", {}}, {1, "b", {}}));
+  EXPECT_TRUE(is_newer({1, "b", {}}, {1, "a", {}}));
+  EXPECT_FALSE(is_newer({1, "a", {}}, {1, "a", Wish{}}));
+  EXPECT_TRUE(is_newer({1, "a", {}}, Desired{}));
+}
+
+TEST(Desired, EpochsGrowAndDifferBetweenDevicesAndAWishOutranksSuccessions) {
+  const std::uint64_t first = next_epoch(0, "a", Claim::wish);
+  EXPECT_NE(first, next_epoch(0, "b", Claim::wish));
+  EXPECT_NE(next_epoch(first, "a", Claim::succession), next_epoch(first, "b", Claim::succession));
+  EXPECT_EQ(next_epoch(first, "b", Claim::wish), next_epoch(first, "b", Claim::wish));
+  const std::uint64_t asked = next_epoch(first, "b", Claim::wish);
+  std::uint64_t passed_on = first;
+  for (int i = 0; i < 1000; ++i) {
+    const std::uint64_t next = next_epoch(passed_on, "device-" + std::to_string(i), Claim::succession);
+    ASSERT_GT(next, passed_on);
+    passed_on = next;
+  }
+  EXPECT_GT(asked, passed_on) << "a thousand successions elsewhere do not undo what a person said";
+  std::uint64_t epoch = 0;
+  for (int i = 0; i < 100000; ++i) epoch = next_epoch(epoch, "a", Claim::wish);
+  EXPECT_TRUE(with("epoch", epoch).ok()) << "a hundred thousand wishes are no problem";
+}
+
+TEST(Desired, IsFoundAgainOnTheDisk) {
+  auto folder = TemporaryFolder::make("caravan-test");
+  ASSERT_TRUE(folder.ok());
+  const fs::path file = folder->path() / "desired.json";
+  EXPECT_EQ(*load_desired(file), Desired{});
+  const auto desired = desired_from_json(Json::parse(kDesiredV1));
+  ASSERT_TRUE(save_desired(file, *desired).ok());
+  EXPECT_EQ(*load_desired(file), *desired);
+}
+
+TEST(Desired, TheLongestThatIsAcceptedCanBeKept) {
+  auto folder = TemporaryFolder::make("caravan-test");
+  ASSERT_TRUE(folder.ok());
+  const std::string longest(240, '"');  // two bytes each in JSON
+  Json json = Json::parse(kDesiredV1);
+  json["controller"] = longest;
+  for (const char* field : {"model", "file"}) json["wish"][field] = longest;
+  for (const char* field : {"use", "avoid"}) json["wish"][field] = std::vector<std::string>(64, longest);
+  const auto desired = sent(json);
+  ASSERT_TRUE(desired.ok()) << desired.error().message;
+  ASSERT_TRUE(save_desired(folder->path() / "d", *desired).ok());
+  const auto found = load_desired(folder->path() / "d");
+  ASSERT_TRUE(found.ok()) << found.error().message;
+  EXPECT_EQ(*found, *desired);
+}
+
+TEST(Desired, ADamagedFileIsNamed) {
+  auto folder = TemporaryFolder::make("caravan-test");
+  ASSERT_TRUE(folder.ok());
+  const fs::path file = folder->path() / "desired.json";
+  for (const std::string& content :
+       {std::string(), std::string("{"), std::string("[]"), std::string(70'000, ' ')}) {
+    std::ofstream(file) << content;
+    const auto found = load_desired(file);
+    ASSERT_FALSE(found.ok());
+    EXPECT_NE(found.error().message.find(file.string()), std::string::npos) << found.error().message;
+  }
+}
+
+TEST(Desired, ObjectivesHaveNames) {
+  for (const auto objective : {plan::Objective::latency, plan::Objective::throughput, plan::Objective::fit})
+    EXPECT_EQ(objective_from(name_of(objective)), objective);
+  EXPECT_FALSE(objective_from("speed"));
+}
+
+}  // namespace
+}  // namespace caravan::cluster
