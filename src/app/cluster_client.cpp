@@ -4,7 +4,7 @@
 
 #include <boost/asio/this_coro.hpp>
 
-#include "engine/http_client.h"
+#include "app/control_call.h"
 
 namespace caravan::app {
 
@@ -16,27 +16,9 @@ constexpr std::chrono::seconds kCallTime{5};
 constexpr std::chrono::seconds kSilence{10};
 constexpr std::size_t kMostBytes = std::size_t{4} << 20U;
 
-/// Made here and named by the caller, see docs/decisions/0006.
-engine::HttpRequest request_for(std::string method, std::string target, std::string body = "") {
-  engine::HttpRequest request;
-  request.method = std::move(method);
-  request.target = std::move(target);
-  request.body = std::move(body);
-  return request;
-}
-
 Error not_up(const Error& cause) {
   if (cause.code != Code::unavailable && cause.code != Code::not_found) return cause;
   return {Code::unavailable, "this device is not up", "`caravan up -d` starts its node"};
-}
-
-Result<Json> json_of(const engine::HttpReply& reply) {
-  auto json = parse_json(reply.body, kMostBytes);
-  if (!json) return with_context(json.error(), "the node's reply");
-  if (reply.status < 300) return json;
-  const bool explained = json->is_object() && json->contains("error");
-  return explained ? error_from_json((*json)["error"])
-                   : Error{Code::bug, "the node answered " + std::to_string(reply.status), ""};
 }
 
 }  // namespace
@@ -47,7 +29,7 @@ asio::awaitable<Result<Json>> ClusterClient::view() const {
   const auto reply =
       co_await engine::http_call(std::move(address), std::move(request), kCallTime, kMostBytes);
   if (!reply) co_return not_up(reply.error());
-  co_return json_of(*reply);
+  co_return json_of(*reply, kMostBytes);
 }
 
 asio::awaitable<Result<Json>> ClusterClient::ask(std::string what, Json body) const {
@@ -56,7 +38,7 @@ asio::awaitable<Result<Json>> ClusterClient::ask(std::string what, Json body) co
   const auto reply =
       co_await engine::http_call(std::move(address), std::move(request), kCallTime, kMostBytes);
   if (!reply) co_return not_up(reply.error());
-  co_return json_of(*reply);
+  co_return json_of(*reply, kMostBytes);
 }
 
 asio::awaitable<Result<void>> ClusterClient::watch(std::function<bool(const Json&)> on_view) const {

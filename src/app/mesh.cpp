@@ -172,6 +172,8 @@ void Mesh::Inner::lost(const std::string& device, const Error& why) {
 }
 
 bool Mesh::Inner::received(link::Session& session, const link::Payload& payload) {
+  // Removed a moment ago, and not cut off yet: nothing that it says counts.
+  if (!roster.membership().is_member(session.key())) return true;
   if (payload.name == kDocument) {
     take_document(session.peer(), payload.body);
     return true;

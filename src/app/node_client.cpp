@@ -5,7 +5,7 @@
 
 #include <boost/asio/this_coro.hpp>
 
-#include "engine/http_client.h"
+#include "app/control_call.h"
 
 namespace caravan::app {
 
@@ -17,31 +17,13 @@ constexpr std::chrono::seconds kCallTime{3};
 constexpr std::chrono::seconds kSilence{
     10};  // heartbeats come every second; the controller judges silence earlier
 
-/// Requests are made here and named by the caller, see docs/decisions/0006.
-engine::HttpRequest request_for(std::string method, std::string target, std::string body = "") {
-  engine::HttpRequest request;
-  request.method = std::move(method);
-  request.target = std::move(target);
-  request.body = std::move(body);
-  return request;
-}
-
-Result<Json> json_of(const engine::HttpReply& reply) {
-  auto json = parse_json(reply.body, cluster::kMaxMessageBytes);
-  if (!json) return with_context(json.error(), "the node's reply");
-  if (reply.status < 300) return json;
-  return json->is_object() && json->contains("error")
-             ? error_from_json((*json)["error"])
-             : Error{Code::bug, "the node answered " + std::to_string(reply.status), ""};
-}
-
 /// A call of which only the success matters.
 asio::awaitable<Result<void>> command(fs::path socket, engine::HttpRequest request) {
   engine::HttpAddress address = engine::UnixAddress{std::move(socket)};
   const auto reply = co_await engine::http_call(std::move(address), std::move(request), kCallTime,
                                                 cluster::kMaxMessageBytes);
   if (!reply) co_return reply.error();
-  const auto json = json_of(*reply);
+  const auto json = json_of(*reply, cluster::kMaxMessageBytes);
   if (!json) co_return json.error();
   co_return Result<void>{};
 }
@@ -54,7 +36,7 @@ asio::awaitable<Result<cluster::NodeState>> NodeClient::state() const {
   const auto reply = co_await engine::http_call(std::move(address), std::move(request), kCallTime,
                                                 cluster::kMaxMessageBytes);
   if (!reply) co_return reply.error();
-  const auto json = json_of(*reply);
+  const auto json = json_of(*reply, cluster::kMaxMessageBytes);
   if (!json) co_return json.error();
   co_return cluster::node_state_from_json(*json);
 }
