@@ -11,6 +11,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
+#include "app/plain_workers.h"
 #include "model/shards.h"
 #include "plan/planner.h"
 
@@ -48,6 +49,7 @@ Result<std::vector<plan::Plan>> make_plan(const PlanTask& task) {
   wishes.avoid = task.wish.avoid;
   wishes.keep_free = task.wish.keep_free;
   wishes.masters = task.holders;
+  for (const cluster::PlainWorker& worker : task.wish.plain) wishes.use.push_back(name_of(worker));
   // Wishes name devices that may be away: that must not stop the others.
   const auto is_away = [&task](const std::string& name) {
     const auto& all = task.devices.devices;
@@ -60,11 +62,13 @@ Result<std::vector<plan::Plan>> make_plan(const PlanTask& task) {
   return std::move(proposal->replicas);
 }
 
-Json describe(const plan::Plan& plan, const std::function<std::string(const std::string&)>& with_names) {
+Json describe(const plan::Plan& plan, const std::vector<cluster::PlainWorker>& plain,
+              const std::function<std::string(const std::string&)>& with_names) {
   Json shares = Json::array();
   for (const plan::Share& share : plan.shares) {
     shares.push_back({{"device", share.device},
                       {"name", with_names(share.device)},
+                      {"plain", find_plain(plain, share.device) != nullptr},
                       {"rank", share.rank},
                       {"first_layer", share.first_layer},
                       {"layers", share.layer_count},
@@ -97,6 +101,8 @@ struct Deployer::Inner : std::enable_shared_from_this<Deployer::Inner> {
   void act(cluster::ConductorAction action);
   void act(const cluster::Remember& action);
   void act(cluster::MakePlan action);
+  void plan(std::uint64_t number, PlanTask task);
+  asio::awaitable<void> plan_with_plain_workers(std::uint64_t number, PlanTask task);
   void act(cluster::Assign action);
   void act(const cluster::Told& action) { port.told(port.with_names(action.text)); }
   void tell_deployment();
@@ -139,7 +145,30 @@ void Deployer::Inner::act(cluster::MakePlan action) {
   }
   PlanTask task{std::move(*path), std::move(action.wish), devices_of(action.devices),
                 std::move(action.holders)};
-  asio::post(pool, [self = shared_from_this(), number = action.number, task = std::move(task)]() {
+  if (task.wish.plain.empty()) return plan(action.number, std::move(task));
+  asio::co_spawn(
+      executor,
+      [self = shared_from_this(), number = action.number, task = std::move(task)]() mutable {
+        return self->plan_with_plain_workers(number, std::move(task));
+      },
+      asio::detached);
+}
+
+/// Those that do not answer now are left out, so that the others serve meanwhile.
+asio::awaitable<void> Deployer::Inner::plan_with_plain_workers(std::uint64_t number, PlanTask task) {
+  const auto keep = shared_from_this();
+  std::vector<std::string> busy;
+  for (const plan::Plan* running : conductor.plans()) {
+    for (const plan::Share& share : running->shares) busy.push_back(share.device);
+  }
+  std::vector<cluster::PlainWorker> asked = task.wish.plain;
+  task.wish.plain = co_await answering_workers(executor, std::move(asked), std::move(busy));
+  add_plain_workers(task.devices, task.wish.plain, link_of);
+  plan(number, std::move(task));
+}
+
+void Deployer::Inner::plan(std::uint64_t number, PlanTask task) {
+  asio::post(pool, [self = shared_from_this(), number, task = std::move(task)]() {
     auto replicas = make_plan(task);
     asio::post(self->executor, [self, number, replicas = std::move(replicas)]() mutable {
       self->events.emplace_back(cluster::Planned{number, std::move(replicas)});
@@ -193,8 +222,9 @@ Json Deployer::Inner::own_deployment() const {
     value["error"] = caravan::to_json(error);
   }
   value["replicas"] = Json::array();
+  const auto plain = desired.wish ? desired.wish->plain : std::vector<cluster::PlainWorker>();
   for (const plan::Plan* plan : conductor.plans())
-    value["replicas"].push_back(describe(*plan, port.with_names));
+    value["replicas"].push_back(describe(*plan, plain, port.with_names));
   return value;
 }
 

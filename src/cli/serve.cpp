@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "cli/cluster_command.h"
+#include "cli/plain_offers.h"
 #include "cli/print.h"
 #include "cli/status_table.h"
 #include "cli/transfer_report.h"
@@ -21,6 +22,9 @@ constexpr const char* kExamples = R"(Examples:
   caravan serve llama-3.2-1b --for throughput      many conversations at once: a copy on each device that can
   caravan serve ~/models/my.gguf --context 8192    a model of your own
   caravan serve qwen2.5-3b --avoid old-phone       without that device
+  caravan serve qwen2.5-3b --plain-worker 192.168.1.5
+                                                   with a machine that only runs llama.cpp's `ggml-rpc-server`:
+                                                   what goes there is not encrypted
   caravan serve --stop                             no model is served any more
 
 The model is fetched here if it is not here yet. It comes back by itself after restarts, until `--stop`.)";
@@ -31,6 +35,7 @@ struct Arguments {
   std::string keep_free = "0";
   std::vector<std::string> use;
   std::vector<std::string> avoid;
+  std::vector<std::string> plain;
   int context = 0;
   int parallel = 0;
   bool stop = false;
@@ -41,6 +46,8 @@ struct Arguments {
 Result<Json> asked_from(const Arguments& arguments) {
   const auto keep_free = parse_bytes(arguments.keep_free);
   if (!keep_free) return with_context(keep_free.error(), "--keep-free");
+  const auto plain = plain_offers(arguments.plain);
+  if (!plain) return plain.error();
   TransferReport report("serve " + arguments.model, arguments.json);
   const auto path = model::ensure_model(arguments.model, report.control());
   report.clear();
@@ -55,7 +62,8 @@ Result<Json> asked_from(const Arguments& arguments) {
               {"parallel", arguments.parallel},
               {"use", arguments.use},
               {"avoid", arguments.avoid},
-              {"keep_free", keep_free->count}};
+              {"keep_free", keep_free->count},
+              {"plain", to_json(*plain)}};
 }
 
 /// Shows what is being done until the model answers, or cannot. `before`: the epoch that counted until now.
@@ -149,6 +157,10 @@ void add_serve(CLI::App& root, const std::function<void(std::function<int()>)>& 
       ->check(CLI::Range(1, 1024));
   command->add_option("--use", arguments->use, "Devices that have to take part")->delimiter(',');
   command->add_option("--avoid", arguments->avoid, "Devices that must not take part")->delimiter(',');
+  command
+      ->add_option("--plain-worker", arguments->plain,
+                   "Address of a stock RPC server that takes part, port 50052 if not given: no encryption")
+      ->delimiter(',');
   command->add_option("--keep-free", arguments->keep_free, "Memory to leave alone on each device")
       ->capture_default_str();
   command->add_flag("--stop", arguments->stop, "Serve no model any more");

@@ -37,14 +37,19 @@ std::string does_text(const Json& device) {
   return phase == "ready" ? role : role + ", " + phase;
 }
 
-/// "layers 0-11" of the plan that runs.
+/// "0-11"
+std::string layers_of(const Json& share) {
+  const int count = static_cast<int>(number_in(share, "layers"));
+  const int first = static_cast<int>(number_in(share, "first_layer"));
+  return count == 0 ? "head" : fmt::format("{}-{}", first, first + count - 1);
+}
+
+/// Of the plan that runs.
 std::string layers_text(const Json& view, const std::string& id) {
   for (const Json& replica : part_of(part_of(view, "deployment"), "replicas")) {
     for (const Json& share : part_of(replica, "shares")) {
       if (text_in(share, "device") != id) continue;
-      const int count = static_cast<int>(number_in(share, "layers"));
-      const int first = static_cast<int>(number_in(share, "first_layer"));
-      return count == 0 ? "head" : fmt::format("{}-{}", first, first + count - 1);
+      return layers_of(share);
     }
   }
   return "";
@@ -80,6 +85,19 @@ std::vector<std::string> table(const std::vector<Row>& rows) {
     }
     while (line.ends_with(' ')) line.pop_back();
     lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+std::vector<std::string> plain_worker_lines(const Json& view) {
+  std::vector<std::string> lines;
+  for (const Json& replica : part_of(part_of(view, "deployment"), "replicas")) {
+    for (const Json& share : part_of(replica, "shares")) {
+      if (!flag_in(share, "plain")) continue;
+      lines.push_back(
+          fmt::format("  plain worker {}: layers {}; insecure: not encrypted, open to its network",
+                      printable(text_in(share, "device")), layers_of(share)));
+    }
   }
   return lines;
 }
@@ -153,6 +171,8 @@ std::vector<std::string> status_lines(const Json& view) {
   lines.insert(lines.end(), table_lines.begin(), table_lines.end());
   lines.push_back(deployment_text(view));
   if (auto expected = expected_text(view); !expected.empty()) lines.push_back(std::move(expected));
+  const auto insecure = plain_worker_lines(view);
+  lines.insert(lines.end(), insecure.begin(), insecure.end());
   for (const Json& device : devices) {
     const Json& error = part_of(device, "error");
     if (!error.empty()) lines.push_back("  " + printable(text_in(error, "message")));

@@ -68,7 +68,9 @@ void Conductor::handle(const PeerLost& event, TimePoint now, Actions& actions) {
   peer.state.reset();
   planned_for_.erase(event.device);
   asked_for_.erase(event.device);
-  if (is_running(event.device)) lost_device_ = true;
+  const bool was_running = is_running(event.device);
+  if (was_running) lost_device_ = true;
+  note_loss(peer, was_running, now);
   feed_runs(NodeGone{event.device, event.reason}, now, actions);
   devices_changed(now, false);
 }
@@ -205,6 +207,22 @@ void Conductor::note_engine_failure(Peer& peer, TimePoint now) {
   if (!is_running(state.device) || state.order != run_order_ || state.order == peer.failed_with) return;
   peer.failed_with = state.order;
   peer.spare_until = now + kSpare * (1 << std::min(peer.failures++, 4));
+  peer.failed_at = now;
+}
+
+/// Whoever comes back is welcome, but each further loss in a short time costs everybody another start.
+void Conductor::note_loss(Peer& peer, bool was_running, TimePoint now) {
+  if (peer.failures > 0 && now < peer.failed_at + kLastBreath) {
+    --peer.failures;
+    peer.spare_until = {};
+    was_running = true;
+  }
+  if (!was_running) return;
+  peer.losses = peer.losses > 0 && now < peer.lost_at + kSteady ? peer.losses + 1 : 1;
+  peer.lost_at = now;
+  if (peer.losses < 2) return;
+  const TimePoint until = now + kFlapping * (1 << std::min(peer.losses - 2, 4));
+  peer.spare_until = std::max(peer.spare_until, until);
 }
 
 void Conductor::proceed(TimePoint now, Actions& actions) {

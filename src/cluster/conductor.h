@@ -7,7 +7,8 @@
 //    is gone for kTakeOver, a device that holds the model's file takes over; several wait for each other in
 //    the order of their ids. What answers meanwhile is left alone until nobody waits for it.
 // 3. A replica that fails, loses a device or is asked for anew ends wholly, and the next is planned with the
-//    devices that are there then; one whose engine has failed is spared for a while, if it goes without it.
+//    devices that are there then; one whose engine has failed, or that comes and goes, is spared for a while,
+//    if it goes without it.
 //    Devices that come later lead to another plan only when nobody waits for an answer, and only when it is
 //    clearly better.
 // 4. A device whose controller is gone ends by itself what nobody wants or uses any more.
@@ -87,6 +88,11 @@ class Conductor {
   static constexpr std::chrono::seconds kOrphan{60};  ///< a worker without controller and master ends itself
   static constexpr std::chrono::seconds kPlanTime{60};
   static constexpr std::chrono::minutes kSpare{5};  ///< a device whose engine failed; doubled with each time
+  /// An engine that fails that shortly before its device is lost has died with it, and is not to blame.
+  static constexpr std::chrono::seconds kLastBreath{10};
+  /// A device that was lost out of what ran, again within kSteady: doubled with each time.
+  static constexpr std::chrono::minutes kFlapping{1};
+  static constexpr std::chrono::minutes kSteady{15};
   static constexpr std::chrono::milliseconds kFirstRetry{500};
   static constexpr std::chrono::minutes kLongestRetry{5};
   static constexpr std::chrono::minutes kProven{2};  ///< serving that long, earlier failures are forgotten
@@ -128,6 +134,9 @@ class Conductor {
     Order failed_with;        ///< the newest order that its engine failed with
     TimePoint spare_until{};  ///< because of that
     int failures = 0;         ///< of its engine
+    TimePoint failed_at{};    ///< the newest of them
+    int losses = 0;           ///< out of what ran, each within kSteady of the one before
+    TimePoint lost_at{};      ///< the newest of them
   };
   struct Run {
     plan::Plan plan;
@@ -152,6 +161,7 @@ class Conductor {
   void fail(Error error, TimePoint retry_at);
   void devices_changed(TimePoint now, bool may_help);
   void note_engine_failure(Peer& peer, TimePoint now);
+  static void note_loss(Peer& peer, bool was_running, TimePoint now);
   void proceed(TimePoint now, Actions& actions);
   void consider_take_over(TimePoint now, Actions& actions);
   void consider_better_plan(TimePoint now, Actions& actions);

@@ -22,7 +22,8 @@ Merit merit_of(const std::vector<const plan::Plan*>& plans, const Wish& wish) {
     merit.decode += plan->predicted.decode;
     if (wish.objective == plan::Objective::fit) merit.context = std::max(merit.context, plan->context);
     for (const plan::Share& share : plan->shares)
-      merit.wished += static_cast<std::size_t>(std::count(wish.use.begin(), wish.use.end(), share.device));
+      merit.wished += static_cast<std::size_t>(std::count(wish.use.begin(), wish.use.end(), share.device)) +
+                      (find_plain(wish.plain, share.device) != nullptr ? 1 : 0);
   }
   return merit;
 }
@@ -68,6 +69,7 @@ void Conductor::make_plan(TimePoint now, Actions& actions) {
 bool Conductor::all_linked(const std::vector<plan::Plan>& replicas) const {
   return std::all_of(replicas.begin(), replicas.end(), [this](const plan::Plan& plan) {
     return std::all_of(plan.shares.begin(), plan.shares.end(), [this](const plan::Share& share) {
+      if (find_plain(desired_.wish->plain, share.device) != nullptr) return true;
       const auto peer = peers_.find(share.device);
       return peer != peers_.end() && peer->second.linked;
     });
@@ -99,7 +101,7 @@ void Conductor::start_runs(std::vector<plan::Plan> replicas, TimePoint now, Acti
   error_.reset();
   runs_.clear();
   for (plan::Plan& plan : replicas) {
-    Deployment deployment{desired_.wish->file, desired_.wish->model, plan, 1};
+    Deployment deployment{desired_.wish->file, desired_.wish->model, plan, 1, desired_.wish->plain};
     runs_.push_back({std::move(plan), std::make_unique<Controller>(std::move(deployment), run_order_, now)});
   }
   feed_runs(Tick{}, now, actions);
@@ -131,7 +133,7 @@ void Conductor::feed(Run& run, const Event& event, TimePoint now, Actions& actio
     serving_since_ = now;
     quiet_since_ = now;
   }
-  if (!run.ended) return;
+  if (!run.ended || next_plans_) return;
   planned_for_.clear();  // a plan for all devices may be better than what is left of this one
   const bool others = std::any_of(runs_.begin(), runs_.end(), [](const Run& other) { return !other.ended; });
   if (!others) return;  // see runs_over

@@ -87,6 +87,7 @@ Json to_json(const Wish& wish) {
              {"keep_free", wish.keep_free.count}};
   if (wish.context) value["context"] = *wish.context;
   if (wish.parallel) value["parallel"] = *wish.parallel;
+  if (!wish.plain.empty()) value["plain"] = to_json(wish.plain);
   return value;
 }
 
@@ -114,6 +115,7 @@ Result<Wish> wish_from_json(const Json& value) {
   if (!fields.ok()) return fields.error();  // before `value` is taken for an object
   wish.use = read_names(fields, value, "use");
   wish.avoid = read_names(fields, value, "avoid");
+  wish.plain = read_plain_workers(fields, "plain");
   if (!fields.ok()) return fields.error();
   return wish;
 }
