@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness import BIN, DEADLINE, run, wait_for
 from lab import Lab, check_machine
+from lab_tools import engine_folder
 
 MODEL = "smollm2-135m"
 QUESTION = {"messages": [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}],
@@ -247,7 +248,8 @@ class ClusterTest(unittest.TestCase):
         refused = one.lab.run(1, [BIN, "serve", str(self.model), "--plain-worker", address], env=one.env)
         self.assertNotEqual(refused.returncode, 0)
         self.assertIn("ggml-rpc-server -H 0.0.0.0 -p 50052", refused.stderr)
-        plain = self.lab.popen(2, ["ggml-rpc-server", "-H", address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        plain = self.lab.popen(2, [engine_folder() / "ggml-rpc-server", "-H", address], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
         self.addCleanup(plain.wait, DEADLINE)
         self.addCleanup(plain.kill)
         knock = f"import socket; socket.create_connection(('{address}', 50052), 1)"
@@ -260,7 +262,8 @@ class ClusterTest(unittest.TestCase):
         self.assertEqual([share["plain"] for share in shares], [False, True])
         self.assertGreater(shares[1]["layers"], 0)
         plain.kill()
-        wait_for(lambda: one.serving() and len(one.view()["deployment"]["replicas"][0]["shares"]) == 1, "a plan without it", 60)
+        shares_of_all = lambda: [len(replica["shares"]) for replica in one.view()["deployment"]["replicas"]]  # noqa: E731
+        wait_for(lambda: shares_of_all() == [1] and one.serving(), "a plan without it", 60)
         self.assertEqual(one.ask(), before)
 
     def test_several_replicas_share_the_work(self):
