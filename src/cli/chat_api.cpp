@@ -34,11 +34,11 @@ Error no_url(std::string_view text, std::string_view why) {
 /// Percent-encoded (RFC 3986, section 2.1): a name may have spaces and slashes.
 std::string in_a_path(std::string_view name) {
   std::string encoded;
-  for (const unsigned char c : name) {
+  for (const char c : name) {
     const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
                        c == '-' || c == '.' || c == '_' || c == '~';
-    if (plain) encoded += static_cast<char>(c);
-    if (!plain) encoded += fmt::format("%{:02X}", c);
+    if (plain) encoded += c;
+    if (!plain) encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return encoded;
 }

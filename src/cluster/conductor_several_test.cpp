@@ -46,7 +46,8 @@ TEST(SeveralModels, AnotherOneBesideGetsTheFreeDevicesAndDisturbsNothing) {
   EXPECT_NE(scene.wanted.at("d").order, before) << "orders are given once";
   const Desired& now = scene.conductor->desired();
   EXPECT_EQ(now.wishes, (std::vector{some_wish("m"), some_wish("n")}));
-  EXPECT_GT(now.epoch, record.epoch);
+  EXPECT_GT(now.epoch, next_epoch(record.epoch, "z", Claim::succession))
+      << "outranks who knows nothing of it";
   EXPECT_EQ(now.since, record.since);
   EXPECT_EQ(scene.remembered.back(), now);
 }
@@ -265,6 +266,18 @@ TEST(SeveralModels, WhenTheControllerIsLostMeanwhileItIsDoneHere) {
   EXPECT_TRUE(scene.conductor->pending().empty());
 }
 
+TEST(SeveralModels, EvenWhereNothingWasWantedAndByWhoHasNoModel) {
+  Scene scene;
+  scene.link("c", true);
+  scene.send(DesiredHeard{desired_of(5, "c", false)});
+  scene.ask_beside(some_wish("n"));
+  ASSERT_EQ(scene.handed_over.size(), 1U);
+  scene.lose("c");
+  scene.pass(Conductor::kTakeOver);
+  EXPECT_TRUE(scene.conductor->controls());
+  EXPECT_EQ(scene.conductor->desired().wishes, std::vector{some_wish("n")});
+}
+
 TEST(SeveralModels, WithoutALinkedControllerItIsDoneHereAtOnce) {
   Follower scene;
   scene.lose("c");
@@ -310,12 +323,16 @@ TEST(SeveralModels, AModelTooManyIsTold) {
 
 TEST(SeveralModels, WhatRunsByAnOlderOrderOfTheSameControllerIsStillWanted) {
   Follower scene;
+  scene.send(CardHeard{"b", card_of(false)});  // it cannot take over
   scene.report_running("b", Role::master, Order{5, 1});
   scene.send(DesiredHeard{{9, 5, "c", {some_wish("m"), some_wish("n")}}});
-  scene.report_running("c", Role::master, Order{5, 3});
   scene.lose("c");
-  scene.pass(seconds(9));
+  scene.pass(seconds(600));
   EXPECT_TRUE(scene.wanted.empty());
+  scene.send(DesiredHeard{{11, 11, "c", {some_wish("m"), some_wish("n")}}});
+  scene.pass(Conductor::kOrphan);
+  ASSERT_TRUE(scene.wanted.contains("b"));
+  EXPECT_EQ(scene.wanted.at("b").role, Role::idle) << "of an earlier time of control";
 }
 
 TEST(SeveralModels, AMasterOfAModelThatIsWantedNoMoreEndsByItself) {

@@ -28,7 +28,7 @@ struct Outcome {
   std::size_t events = 0;
   int runs = 0;     ///< orders to start something, after all was calm
   seconds rest{0};  ///< from then to rest
-  bool serves = false;
+  int serves = 0;   ///< models, at the end
 };
 
 /// Nothing, or why the cluster has not come to rest within `limit`.
@@ -96,8 +96,11 @@ Outcome live(unsigned seed, bool trace) {
   if (simulation.chance(30)) {
     if (std::string why = ask_at_rest(simulation); !why.empty()) return finish(why);
   }
+  std::set<std::string> models;  // of the masters
   for (const SimNode& node : simulation.nodes())
-    outcome.serves = outcome.serves || (node.up && node.role && node.role->role == Role::master);
+    models.insert(node.up && node.role ? node.role->model_name : "");
+  models.erase("");
+  outcome.serves = static_cast<int>(models.size());
   return finish(simulation.broken());
 }
 
@@ -108,13 +111,15 @@ TEST(ConductorSim, EveryLifeEndsWithOneControllerAndOnePlan) {
   const unsigned last = one != nullptr ? first : kSeeds;
   std::size_t events = 0;
   unsigned serving = 0;
+  unsigned several = 0;
   unsigned failed = 0;
   int most_runs = 0;
   seconds longest{0};
   for (unsigned seed = first; seed <= last && failed < 3; ++seed) {
     const Outcome outcome = live(seed, one != nullptr);
     events += outcome.events;
-    serving += outcome.serves ? 1 : 0;
+    serving += outcome.serves > 0 ? 1 : 0;
+    several += outcome.serves > 1 ? 1 : 0;
     most_runs = std::max(most_runs, outcome.runs);
     longest = std::max(longest, outcome.rest);
     if (one != nullptr) fmt::print("{}\n", fmt::join(outcome.trace, "\n"));
@@ -123,10 +128,13 @@ TEST(ConductorSim, EveryLifeEndsWithOneControllerAndOnePlan) {
     ADD_FAILURE() << "seed " << seed << ": " << outcome.wrong << "\n"
                   << (one == nullptr ? fmt::format("{}", fmt::join(live(seed, true).trace, "\n")) : "");
   }
-  fmt::print("{} lives, {} events, {} serve at the end, at most {} runs and {} s after the last trouble\n",
-             last - first + 1, events, serving, most_runs, longest.count());
+  fmt::print(
+      "{} lives, {} events, {} serve at the end, {} several models, at most {} runs and {} s after the last "
+      "trouble\n",
+      last - first + 1, events, serving, several, most_runs, longest.count());
   if (one == nullptr) {
     EXPECT_GT(serving, kSeeds / 3) << "most of these clusters should be able to serve";
+    EXPECT_GT(several, kSeeds / 10) << "and many of them several models";
   }
 }
 

@@ -82,7 +82,7 @@ WishChange Simulation::some_change() {
 void Simulation::disturb() {
   const std::size_t a = below(nodes_.size());
   const std::size_t b = (a + 1 + below(nodes_.size() - 1)) % nodes_.size();
-  switch (below(12)) {
+  switch (below(13)) {
     case 0:
       return crash(a);
     case 1:
@@ -111,6 +111,13 @@ void Simulation::disturb() {
       return;
     case 10:
       if (a > 0 && chance(30)) remove(a);  // somebody is left
+      return;
+    case 11:  // whoever controls goes right after
+      ask(a, some_change());
+      run_for(between(0, 500));
+      if (nodes_[a].up && !nodes_[a].conductor->controls() &&
+          !nodes_[a].conductor->desired().controller.empty())
+        crash(static_cast<std::size_t>(nodes_[a].conductor->desired().controller[0] - 'a'));
       return;
     default:
       nodes_[a].card.profile = plan::DeviceProfile{};
