@@ -289,6 +289,8 @@ class ClusterTest(unittest.TestCase):
             status, reply = phone.call("/v1/chat/completions", {**QUESTION, "model": "gpt-4"})
             self.assertEqual((status, reply["error"]["code"]), (404, "model_not_found"))
             self.assertIn("first, second", reply["error"]["message"])
+        chat = json.loads(one.caravan("chat", "--model", "second", "--max-tokens", "4", "--json", "Say hello."))
+        self.assertEqual(chat["model"], "second")
         said = two.lab.run(2, [BIN, "serve", third, "--beside"], timeout=DEADLINE, env=two.env)
         self.assertNotEqual(said.returncode, 0)
         self.assertIn("phone-1 carries 'first', phone-2 carries 'second'", said.stderr)
