@@ -1,34 +1,48 @@
 // What the node and people ask a ClusterSide for.
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "app/cluster_inner.h"
 #include "app/cluster_view.h"
 
 namespace caravan::app {
 
-/// What a client is told while no replica is ready anywhere.
-gateway::ReplicaView ClusterSide::Inner::nothing_ready(gateway::ReplicaView view) const {
+std::vector<std::string> ClusterSide::Inner::models() const {
+  std::vector<std::string> names;
+  const auto& wishes = deployer->desired().wishes;
+  names.reserve(wishes.size());
+  for (const cluster::Wish& wish : wishes) names.push_back(wish.model);
+  return names;
+}
+
+/// What a client is told while no replica of this model is ready anywhere; without a name, of no model.
+gateway::ReplicaView ClusterSide::Inner::nothing_ready(const std::string& model,
+                                                       gateway::ReplicaView here) const {
   using Phase = gateway::ReplicaView::Phase;
-  if (view.phase == Phase::loading) return view;
-  for (const auto& [device, state] : states) {
-    if (state.role != cluster::Role::master || state.phase != cluster::Phase::loading) continue;
-    view.phase = Phase::loading;
-    view.progress = state.progress;
-    view.model = state.model;
-    return view;
-  }
-  const Json deployment = deployer->deployment();
-  const auto& wish = deployer->desired().wish;
-  if (!wish) {
+  if (here.phase == Phase::loading && here.model == model) return here;
+  gateway::ReplicaView view;
+  view.created = here.created;
+  view.model = model;
+  if (model.empty()) {
     view.message = "no model is wanted in this cluster";
     view.hint = "run `caravan serve MODEL` on one of its devices";
     return view;
   }
-  const bool failed = deployment.is_object() && deployment.value("stage", "") == "failed";
-  view.phase = failed ? Phase::failed : Phase::starting;
-  view.model = wish->model;
-  if (deployment.is_object() && deployment.contains("error")) {
-    const Error error = error_from_json(deployment["error"]);
+  for (const auto& [device, state] : states) {
+    if (state.role != cluster::Role::master || state.phase != cluster::Phase::loading) continue;
+    if (state.model != model) continue;
+    view.phase = Phase::loading;
+    view.progress = state.progress;
+    return view;
+  }
+  view.phase = Phase::starting;
+  const Json known = deployer->deployments();
+  for (const Json& one : known["deployments"]) {
+    if (!one.is_object() || one.value("model", Json()) != model) continue;
+    if (one.value("stage", Json()) == "failed") view.phase = Phase::failed;
+    if (!one.contains("error")) continue;
+    const Error error = error_from_json(one["error"]);
     view.message = error.message;
     view.hint = error.hint;
   }
@@ -53,22 +67,33 @@ Result<std::unique_ptr<link::Tunnel>> ClusterSide::tunnel_to(const cluster::Work
   return inner_->mesh->open_tunnel(worker.device, kRpcTarget);
 }
 
-gateway::ReplicaView ClusterSide::replica(gateway::ReplicaView here) {
+std::vector<std::string> ClusterSide::models() const { return inner_->models(); }
+
+gateway::ReplicaView ClusterSide::replica(const gateway::ReplicaQuery& query, gateway::ReplicaView here) {
+  using Phase = gateway::ReplicaView::Phase;
   Inner& inner = *inner_;
+  const std::vector<std::string> served = inner.models();
+  const auto meant = model_meant(served, query.model);
+  if (!meant && !served.empty()) {
+    here.phase = Phase::unknown;
+    return here;
+  }
+  const std::string model = meant.value_or("");
   std::vector<ReplicaOffer> offers;
-  if (here.phase == gateway::ReplicaView::Phase::ready) offers.push_back({inner.roster.self(), 0, true});
+  if (here.phase == Phase::ready && here.model == model) offers.push_back({inner.roster.self(), 0, true});
   for (const auto& [device, state] : inner.states) {
     const bool ready = state.role == cluster::Role::master && state.phase == cluster::Phase::ready;
-    if (ready && inner.mesh->is_linked(device)) offers.push_back({device, state.busy, false});
+    if (ready && state.model == model && inner.mesh->is_linked(device))
+      offers.push_back({device, state.busy, false});
   }
-  if (offers.empty()) return inner.nothing_ready(std::move(here));
+  if (offers.empty()) return inner.nothing_ready(model, std::move(here));
   const ReplicaOffer& chosen = offers[inner.replicas.choose(offers)];
   gateway::ReplicaView view = std::move(here);
   if (!chosen.is_here) {
     const auto port = inner.api_tunnel(chosen.device);
-    if (!port) return inner.nothing_ready(std::move(view));
-    view.phase = gateway::ReplicaView::Phase::ready;
-    view.model = inner.states[chosen.device].model;
+    if (!port) return inner.nothing_ready(model, std::move(view));
+    view.phase = Phase::ready;
+    view.model = model;
     view.backend = engine::TcpAddress{"127.0.0.1", *port};
   }
   view.lease = inner.replicas.lease(chosen.device);
@@ -85,7 +110,7 @@ Json ClusterSide::view() const {
   facts.states = &inner.states;
   facts.cards = &inner.cards;
   facts.neighbours = inner.mesh->neighbours();
-  facts.deployment = inner.deployer->deployment();
+  facts.deployments = inner.deployer->deployments();
   facts.pairing = inner.desk.view();
   facts.news.assign(inner.news.begin(), inner.news.end());
   if (inner.mesh->discovery_problem()) facts.problems.push_back(*inner.mesh->discovery_problem());
@@ -133,15 +158,39 @@ Result<void> ClusterSide::promote(const std::string& device) {
 Result<void> ClusterSide::leave() { return inner_->roster.leave(); }
 
 Result<void> ClusterSide::serve(const Json& asked) {
-  auto wish = inner_->wish_from(asked);
-  if (!wish) return wish.error();
-  inner_->deployer->post(cluster::WishAsked{std::move(*wish)});
+  auto change = inner_->change_from(asked);
+  if (!change) return change.error();
+  inner_->deployer->post(cluster::ChangeAsked{std::move(*change)});
   return {};
 }
 
+Result<cluster::WishChange> ClusterSide::Inner::change_from(const Json& asked) {
+  cluster::WishChange change;
+  if (asked.is_object() && asked.empty()) return change;
+  Fields fields(asked, "serve");
+  change.stop = fields.text_or("stop", "");
+  change.beside = fields.flag_or("beside", false);
+  if (!fields.ok()) return fields.error();
+  std::vector<cluster::Wish> wishes = deployer->desired().wishes;
+  for (const cluster::WishChange& earlier : deployer->pending()) {
+    if (auto changed = make_change(earlier, wishes)) wishes = std::move(*changed);
+  }
+  if (!change.stop.empty()) {
+    if (!contains(wishes, change)) return change;
+    std::vector<std::string> served;
+    for (const cluster::Wish& wish : wishes) served.push_back(wish.model);
+    return Error{Code::not_found, fmt::format("'{}' is not served", printable(change.stop)),
+                 served.empty() ? "no model is" : "served are: " + join(served, ", ")};
+  }
+  auto wish = wish_from(asked);
+  if (!wish) return wish.error();
+  change.serve = std::move(*wish);
+  const auto changed = make_change(change, std::move(wishes));
+  return changed ? Result<cluster::WishChange>(std::move(change)) : changed.error();
+}
+
 /// A person names devices and gives a path; the wish has ids and a file name.
-Result<std::optional<cluster::Wish>> ClusterSide::Inner::wish_from(const Json& asked) {
-  if (asked.is_object() && asked.empty()) return std::optional<cluster::Wish>();
+Result<cluster::Wish> ClusterSide::Inner::wish_from(const Json& asked) {
   Json named = asked;
   Fields fields(asked, "serve");
   const std::string path = fields.text("path");
@@ -160,7 +209,7 @@ Result<std::optional<cluster::Wish>> ClusterSide::Inner::wish_from(const Json& a
     }
   }
   card_is_due.notify();
-  return std::optional<cluster::Wish>(std::move(*wish));
+  return wish;
 }
 
 }  // namespace caravan::app

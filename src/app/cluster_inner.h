@@ -51,8 +51,10 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   asio::awaitable<void> keep_card();
   void end_here();
   void tell_state();
-  Result<std::optional<cluster::Wish>> wish_from(const Json& asked);
-  gateway::ReplicaView nothing_ready(gateway::ReplicaView view) const;
+  Result<cluster::WishChange> change_from(const Json& asked);
+  Result<cluster::Wish> wish_from(const Json& asked);
+  std::vector<std::string> models() const;
+  gateway::ReplicaView nothing_ready(const std::string& model, gateway::ReplicaView here) const;
   Result<std::uint16_t> api_tunnel(const std::string& device);
   void changed() { view_change.notify(); }
   void say(const std::string& text);

@@ -143,8 +143,15 @@ bool ClusterSide::Inner::received(const std::string& device, const std::string& 
     if (desired) deployer->post(cluster::DesiredHeard{std::move(*desired)});
   } else if (name == kAssignMessage) {
     take_assignment(device, body);
-  } else if (name == kDeploymentMessage) {
-    deployer->heard_deployment(device, body);
+  } else if (name == kAskMessage) {
+    auto change = cluster::wish_change_from_json(body);
+    if (change) deployer->post(cluster::ChangeHeard{std::move(*change)});
+  } else if (name == kPlanWantedMessage) {
+    deployer->heard_plan_wanted(device, body);
+  } else if (name == kPlanMadeMessage) {
+    deployer->heard_plan_made(device, body);
+  } else if (name == kDeploymentsMessage) {
+    deployer->heard_deployments(device, body);
   } else {
     return false;
   }
@@ -154,7 +161,7 @@ bool ClusterSide::Inner::received(const std::string& device, const std::string& 
 /// This device is no member any more: what it does for the others ends.
 void ClusterSide::Inner::end_here() {
   say("this device is no member of its cluster any more");
-  deployer->post(cluster::WishAsked{std::nullopt});
+  deployer->post(cluster::ChangeAsked{});
 }
 
 /// Whatever name it gives itself: who it is was proved by the link.

@@ -53,8 +53,10 @@ class ClusterSide {
 
   /// The way to a worker's RPC server.
   Result<std::unique_ptr<link::Tunnel>> tunnel_to(const cluster::WorkerEndpoint& worker);
-  /// The replica that a request from here should go to. `here`: the one on this device, if that is ready.
-  gateway::ReplicaView replica(gateway::ReplicaView here);
+  /// The replica that a request from here should go to. `here`: what this device's own engine does.
+  gateway::ReplicaView replica(const gateway::ReplicaQuery& query, gateway::ReplicaView here);
+  /// Names of the models that are to be served, oldest first.
+  std::vector<std::string> models() const;
 
   /// All that people see of the cluster; fields in docs/control-api.md. `changes()` is notified when it has
   /// changed, but for times that only pass.
@@ -70,7 +72,8 @@ class ClusterSide {
   Result<void> rename(const std::string& device, const std::string& name);
   Result<void> promote(const std::string& device);
   Result<void> leave();
-  /// {"path", "model", "for", "context", "parallel", "use", "avoid", "keep_free"}; an empty object: no model.
+  /// {"path", "model", "for", "context", "parallel", "use", "avoid", "keep_free", "beside"}; {"stop": MODEL};
+  /// an empty object: no model.
   Result<void> serve(const Json& asked);
 
  private:

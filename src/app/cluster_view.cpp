@@ -94,7 +94,9 @@ Json cluster_view(const ClusterFacts& facts) {
             {"owner", roster.is_owner()}}},
           {"devices", std::move(devices)},
           {"neighbours", std::move(neighbours)},
-          {"deployment", facts.deployment},
+          {"controller", facts.deployments.value("controller", "")},
+          {"epoch", facts.deployments.value("epoch", std::uint64_t{0})},
+          {"deployments", facts.deployments.value("deployments", Json::array())},
           {"pairing", facts.pairing},
           {"news", facts.news},
           {"problems", std::move(problems)}};

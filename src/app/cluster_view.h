@@ -19,14 +19,15 @@ struct ClusterFacts {
   const std::map<std::string, cluster::NodeState>* states = nullptr;
   const std::map<std::string, cluster::NodeCard>* cards = nullptr;
   std::vector<link::Neighbour> neighbours;
-  Json deployment;
+  Json deployments;  ///< as Deployer::deployments() has them
   Json pairing;
   std::vector<std::string> news;
   std::vector<Error> problems;
   std::uint16_t link_port = 0;
 };
 
-/// {"cluster", "self", "devices": [...], "neighbours": [...], "deployment", "pairing", "news", "problems"}
+/// {"cluster", "self", "devices": [...], "neighbours": [...], "controller", "epoch", "deployments": [...],
+/// "pairing", "news", "problems"}
 Json cluster_view(const ClusterFacts& facts);
 
 }  // namespace caravan::app

@@ -1,5 +1,6 @@
 #include "app/deployer.h"
 
+#include <algorithm>
 #include <deque>
 #include <utility>
 
@@ -12,8 +13,7 @@
 #include <fmt/format.h>
 
 #include "app/plain_workers.h"
-#include "model/shards.h"
-#include "plan/planner.h"
+#include "app/plan_maker.h"
 
 namespace caravan::app {
 
@@ -22,45 +22,7 @@ using cluster::Conductor;
 
 namespace {
 
-/// Of a link whose bandwidth nobody has measured: by its round trip it is a cable, or Wi-Fi. docs/planner.md.
-constexpr double kCableRoundTrip = 0.001;
-constexpr double kCableBandwidth = 100e6;
-constexpr double kAirBandwidth = 20e6;
-
-plan::Link link_of(double round_trip) {
-  return {round_trip, round_trip < kCableRoundTrip ? kCableBandwidth : kAirBandwidth};
-}
-
-struct PlanTask {
-  fs::path model;
-  cluster::Wish wish;
-  plan::Cluster devices;
-  std::vector<std::string> holders;
-};
-
-Result<std::vector<plan::Plan>> make_plan(const PlanTask& task) {
-  const auto facts = model::read_model_facts(task.model);
-  if (!facts) return facts.error();
-  plan::Wishes wishes;
-  wishes.objective = task.wish.objective;
-  wishes.context = task.wish.context;
-  wishes.parallel = task.wish.parallel;
-  wishes.use = task.wish.use;
-  wishes.avoid = task.wish.avoid;
-  wishes.keep_free = task.wish.keep_free;
-  wishes.masters = task.holders;
-  for (const cluster::PlainWorker& worker : task.wish.plain) wishes.use.push_back(name_of(worker));
-  // Wishes name devices that may be away: that must not stop the others.
-  const auto is_away = [&task](const std::string& name) {
-    const auto& all = task.devices.devices;
-    return std::none_of(all.begin(), all.end(), [&](const auto& device) { return device.name == name; });
-  };
-  std::erase_if(wishes.use, is_away);
-  std::erase_if(wishes.avoid, is_away);
-  auto proposal = plan::propose(*facts, task.devices, wishes);
-  if (!proposal) return proposal.error();
-  return std::move(proposal->replicas);
-}
+constexpr double kUsualRoundTrip = 0.005;  ///< seconds
 
 Json describe(const plan::Plan& plan, const std::vector<cluster::PlainWorker>& plain,
               const std::function<std::string(const std::string&)>& with_names) {
@@ -100,13 +62,17 @@ struct Deployer::Inner : std::enable_shared_from_this<Deployer::Inner> {
 
   void act(cluster::ConductorAction action);
   void act(const cluster::Remember& action);
+  void act(const cluster::HandOver& action) { port.send(action.device, kAskMessage, to_json(action.change)); }
   void act(cluster::MakePlan action);
-  void plan(std::uint64_t number, PlanTask task);
-  asio::awaitable<void> plan_with_plain_workers(std::uint64_t number, PlanTask task);
   void act(cluster::Assign action);
   void act(const cluster::Told& action) { port.told(port.with_names(action.text)); }
-  void tell_deployment();
-  Json own_deployment() const;
+  asio::awaitable<void> ask_plain_workers(cluster::PlanRequest request);
+  void ask(cluster::PlanRequest request);
+  const cluster::Wish* wish_for(const std::string& model) const;
+  void plan(cluster::PlanRequest request, std::function<void(cluster::Planned)> then);
+  void take(cluster::Planned planned);
+  void tell_deployments();
+  Json own_deployments() const;
   plan::Cluster devices_of(const std::vector<std::string>& ids) const;
 
   asio::any_io_executor executor;
@@ -119,8 +85,9 @@ struct Deployer::Inner : std::enable_shared_from_this<Deployer::Inner> {
   std::deque<cluster::ConductorEvent> events;
   std::map<std::string, cluster::NodeCard> cards;
   std::map<std::string, std::map<std::string, double>> round_trips;
-  Json told;  ///< the deployment as it was told last
-  Json heard_deployment;
+  std::map<std::uint64_t, std::string> planners;  ///< who was asked for the plan of that number
+  Json told;                                      ///< the deployments as they were told last
+  Json heard_deployments;
   std::string heard_from;
   bool stopped = false;
 };
@@ -137,44 +104,61 @@ void Deployer::Inner::act(const cluster::Remember& action) {
 }
 
 void Deployer::Inner::act(cluster::MakePlan action) {
-  auto path = port.path_of(action.wish.file);
-  if (!path) {
-    events.emplace_back(cluster::Planned{action.number, path.error()});
-    wake.cancel();
-    return;
-  }
-  PlanTask task{std::move(*path), std::move(action.wish), devices_of(action.devices),
-                std::move(action.holders)};
-  if (task.wish.plain.empty()) return plan(action.number, std::move(task));
+  cluster::PlanRequest request{action.number, std::move(action.wish), devices_of(action.devices),
+                               std::move(action.holders)};
+  if (request.wish.plain.empty()) return ask(std::move(request));
   asio::co_spawn(
       executor,
-      [self = shared_from_this(), number = action.number, task = std::move(task)]() mutable {
-        return self->plan_with_plain_workers(number, std::move(task));
+      [inner = shared_from_this(), request = std::move(request)]() mutable {
+        return inner->ask_plain_workers(std::move(request));
       },
       asio::detached);
 }
 
 /// Those that do not answer now are left out, so that the others serve meanwhile.
-asio::awaitable<void> Deployer::Inner::plan_with_plain_workers(std::uint64_t number, PlanTask task) {
+asio::awaitable<void> Deployer::Inner::ask_plain_workers(cluster::PlanRequest request) {
   const auto keep = shared_from_this();
   std::vector<std::string> busy;
-  for (const plan::Plan* running : conductor.plans()) {
-    for (const plan::Share& share : running->shares) busy.push_back(share.device);
+  for (const cluster::DeploymentView& view : conductor.deployments()) {
+    if (view.model != request.wish.model) continue;
+    for (const plan::Plan* running : view.plans) {
+      for (const plan::Share& share : running->shares) busy.push_back(share.device);
+    }
   }
-  std::vector<cluster::PlainWorker> asked = task.wish.plain;
-  task.wish.plain = co_await answering_workers(executor, std::move(asked), std::move(busy));
-  add_plain_workers(task.devices, task.wish.plain, link_of);
-  plan(number, std::move(task));
+  std::vector<cluster::PlainWorker> asked = request.wish.plain;
+  request.wish.plain = co_await answering_workers(executor, std::move(asked), std::move(busy));
+  add_plain_workers(request.devices, request.wish.plain, link_of);
+  if (!stopped) ask(std::move(request));
 }
 
-void Deployer::Inner::plan(std::uint64_t number, PlanTask task) {
-  asio::post(pool, [self = shared_from_this(), number, task = std::move(task)]() {
-    auto replicas = make_plan(task);
-    asio::post(self->executor, [self, number, replicas = std::move(replicas)]() mutable {
-      self->events.emplace_back(cluster::Planned{number, std::move(replicas)});
-      self->wake.cancel();
+/// Where the file is: here, or on a device that has it; on another one of these when it is asked again.
+void Deployer::Inner::ask(cluster::PlanRequest request) {
+  const auto& holders = request.holders;
+  if (holders.empty() || std::find(holders.begin(), holders.end(), self) != holders.end())
+    return plan(std::move(request), [this](cluster::Planned planned) { take(std::move(planned)); });
+  const std::string& planner = holders[request.number % holders.size()];
+  constexpr std::size_t kMostPlanners = 16;
+  if (planners.size() >= kMostPlanners) planners.erase(planners.begin());
+  planners[request.number] = planner;
+  port.send(planner, kPlanWantedMessage, to_json(request));
+}
+
+/// `then` is called on the loop, once.
+void Deployer::Inner::plan(cluster::PlanRequest request, std::function<void(cluster::Planned)> then) {
+  auto path = port.path_of(request.wish.file);
+  if (!path) return then({request.number, path.error()});
+  asio::post(pool, [self = shared_from_this(), path = std::move(*path), request = std::move(request),
+                    then = std::move(then)]() {
+    cluster::Planned planned{request.number, make_plan(path, request)};
+    asio::post(self->executor, [self, then, planned = std::move(planned)]() mutable {
+      if (!self->stopped) then(std::move(planned));
     });
   });
+}
+
+void Deployer::Inner::take(cluster::Planned planned) {
+  events.emplace_back(std::move(planned));
+  wake.cancel();
 }
 
 void Deployer::Inner::act(cluster::Assign action) {
@@ -187,6 +171,7 @@ void Deployer::Inner::act(cluster::Assign action) {
 
 plan::Cluster Deployer::Inner::devices_of(const std::vector<std::string>& ids) const {
   plan::Cluster cluster;
+  cluster.usual = link_of(kUsualRoundTrip);
   for (const std::string& id : ids) {
     const auto card = cards.find(id);
     if (card == cards.end() || !card->second.profile) continue;
@@ -200,39 +185,48 @@ plan::Cluster Deployer::Inner::devices_of(const std::vector<std::string>& ids) c
     const auto cell = row->second.find(to);
     return cell == row->second.end() ? std::nullopt : std::optional(cell->second);
   };
-  for (const std::string& a : ids) {
-    for (const std::string& b : ids) {
-      if (a >= b) continue;
-      auto measured = known(a, b);
-      if (!measured) measured = known(b, a);
-      cluster.links[{a, b}] = measured ? std::optional(link_of(*measured)) : std::nullopt;
+  for (const plan::DeviceProfile& a : cluster.devices) {
+    for (const plan::DeviceProfile& b : cluster.devices) {
+      if (a.name >= b.name) continue;
+      auto measured = known(a.name, b.name);
+      if (!measured) measured = known(b.name, a.name);
+      cluster.links[{a.name, b.name}] = measured ? std::optional(link_of(*measured)) : std::nullopt;
     }
   }
   return cluster;
 }
 
-Json Deployer::Inner::own_deployment() const {
-  const cluster::Desired& desired = conductor.desired();
-  Json value{
-      {"stage", name_of(conductor.stage())}, {"controller", desired.controller}, {"epoch", desired.epoch}};
-  if (desired.wish) value["model"] = desired.wish->model;
-  if (conductor.error()) {
-    Error error = *conductor.error();
-    error.message = port.with_names(error.message);
-    value["error"] = caravan::to_json(error);
-  }
-  value["replicas"] = Json::array();
-  const auto plain = desired.wish ? desired.wish->plain : std::vector<cluster::PlainWorker>();
-  for (const plan::Plan* plan : conductor.plans())
-    value["replicas"].push_back(describe(*plan, plain, port.with_names));
-  return value;
+const cluster::Wish* Deployer::Inner::wish_for(const std::string& model) const {
+  const auto& wishes = conductor.desired().wishes;
+  const auto found =
+      std::find_if(wishes.begin(), wishes.end(), [&](const auto& wish) { return wish.model == model; });
+  return found == wishes.end() ? nullptr : &*found;
 }
 
-void Deployer::Inner::tell_deployment() {
-  Json now = own_deployment();
+Json Deployer::Inner::own_deployments() const {
+  Json all = Json::array();
+  for (const cluster::DeploymentView& view : conductor.deployments()) {
+    const cluster::Wish* wish = wish_for(view.model);
+    const auto plain = wish == nullptr ? std::vector<cluster::PlainWorker>() : wish->plain;
+    Json one{{"model", view.model}, {"stage", name_of(view.stage)}, {"replicas", Json::array()}};
+    if (view.error) {
+      Error error = *view.error;
+      error.message = port.with_names(error.message);
+      one["error"] = caravan::to_json(error);
+    }
+    for (const plan::Plan* plan : view.plans)
+      one["replicas"].push_back(describe(*plan, plain, port.with_names));
+    all.push_back(std::move(one));
+  }
+  const cluster::Desired& desired = conductor.desired();
+  return {{"controller", desired.controller}, {"epoch", desired.epoch}, {"deployments", std::move(all)}};
+}
+
+void Deployer::Inner::tell_deployments() {
+  Json now = own_deployments();
   if (now == told) return;
   told = std::move(now);
-  if (conductor.controls()) port.broadcast(kDeploymentMessage, told);
+  if (conductor.controls()) port.broadcast(kDeploymentsMessage, told);
   port.changed();
 }
 
@@ -247,7 +241,7 @@ void Deployer::post(cluster::ConductorEvent event) {
   if (const auto* card = std::get_if<cluster::CardHeard>(&event)) inner_->cards[card->device] = card->card;
   if (const auto* linked = std::get_if<cluster::PeerLinked>(&event)) {
     inner_->port.send(linked->device, kDesiredMessage, to_json(desired()));
-    if (inner_->conductor.controls()) inner_->port.send(linked->device, kDeploymentMessage, inner_->told);
+    if (inner_->conductor.controls()) inner_->port.send(linked->device, kDeploymentsMessage, inner_->told);
   }
   if (const auto* lost = std::get_if<cluster::PeerLost>(&event)) {
     inner_->cards.erase(lost->device);
@@ -261,10 +255,27 @@ void Deployer::heard_round_trips(const std::string& device, std::map<std::string
   inner_->round_trips[device] = std::move(seconds);
 }
 
-void Deployer::heard_deployment(const std::string& device, Json deployment) {
+void Deployer::heard_deployments(const std::string& device, Json deployments) {
   inner_->heard_from = device;
-  inner_->heard_deployment = std::move(deployment);
+  inner_->heard_deployments = std::move(deployments);
   inner_->port.changed();
+}
+
+void Deployer::heard_plan_wanted(const std::string& device, const Json& body) {
+  auto request = cluster::plan_request_from_json(body);
+  if (!request) return inner_->port.told(request.error().message);
+  inner_->plan(std::move(*request), [inner = inner_.get(), device](const cluster::Planned& planned) {
+    inner->port.send(device, kPlanMadeMessage, to_json(planned));
+  });
+}
+
+void Deployer::heard_plan_made(const std::string& device, const Json& body) {
+  auto planned = cluster::planned_from_json(body);
+  if (!planned) return inner_->port.told(planned.error().message);
+  const auto asked = inner_->planners.find(planned->number);
+  if (asked == inner_->planners.end() || asked->second != device) return;
+  inner_->planners.erase(asked);
+  inner_->take(std::move(*planned));
 }
 
 asio::awaitable<void> Deployer::run() {
@@ -276,7 +287,7 @@ asio::awaitable<void> Deployer::run() {
       inner->events.pop_front();
       for (cluster::ConductorAction& action : inner->conductor.on(event, Clock::now()))
         inner->act(std::move(action));
-      inner->tell_deployment();
+      inner->tell_deployments();
     }
     if (inner->stopped) break;
     inner->wake.expires_at(inner->conductor.next_deadline().value_or(TimePoint::max()));
@@ -292,11 +303,30 @@ void Deployer::stop() {
 
 const cluster::Desired& Deployer::desired() const { return inner_->conductor.desired(); }
 
-Conductor::Stage Deployer::stage() const { return inner_->conductor.stage(); }
+std::vector<cluster::WishChange> Deployer::pending() const { return inner_->conductor.pending(); }
 
-Json Deployer::deployment() const {
-  const bool is_told = inner_->heard_from == desired().controller && !inner_->conductor.controls();
-  return is_told ? inner_->heard_deployment : inner_->own_deployment();
+/// What the controller has told counts when it is about the record that this device knows, and for models
+/// that this device does not wait for.
+Json Deployer::deployments() const {
+  const Json own = inner_->own_deployments();
+  const Json& heard = inner_->heard_deployments;
+  const bool is_told = inner_->heard_from == desired().controller && !inner_->conductor.controls() &&
+                       heard.is_object() && heard.value("epoch", Json()) == own["epoch"] &&
+                       heard.contains("deployments") && heard["deployments"].is_array();
+  if (!is_told) return own;
+  Json shown = own;
+  shown["deployments"] = heard["deployments"];
+  for (const cluster::WishChange& change : pending()) {
+    Json& all = shown["deployments"];
+    const auto same = std::find_if(all.begin(), all.end(), [&](const Json& one) {
+      return one.is_object() && one.value("model", Json()) == model_of(change);
+    });
+    const Json asked{
+        {"model", model_of(change)}, {"stage", name_of(cluster::Stage::asked)}, {"replicas", Json::array()}};
+    if (same != all.end()) *same = asked;
+    if (same == all.end()) all.push_back(asked);
+  }
+  return shown;
 }
 
 }  // namespace caravan::app

@@ -36,7 +36,10 @@ inline constexpr const char* kDesiredMessage = "desired";
 inline constexpr const char* kAssignMessage = "assign";
 inline constexpr const char* kStateMessage = "state";
 inline constexpr const char* kCardMessage = "card";
-inline constexpr const char* kDeploymentMessage = "deployment";
+inline constexpr const char* kDeploymentsMessage = "deployments";
+inline constexpr const char* kAskMessage = "ask";
+inline constexpr const char* kPlanWantedMessage = "plan_wanted";
+inline constexpr const char* kPlanMadeMessage = "plan_made";
 
 /// One event loop, one thread.
 class Deployer {
@@ -51,18 +54,22 @@ class Deployer {
   void post(cluster::ConductorEvent event);
   /// Round trips that another device has measured, seconds by device id.
   void heard_round_trips(const std::string& device, std::map<std::string, double> seconds);
-  /// What the controller tells of the deployment, for people.
-  void heard_deployment(const std::string& device, Json deployment);
+  /// What the controller tells of the deployments, for people.
+  void heard_deployments(const std::string& device, Json deployments);
+  /// Another device controls and has not the model's file: the plan is made here.
+  void heard_plan_wanted(const std::string& device, const Json& body);
+  void heard_plan_made(const std::string& device, const Json& body);
 
   /// Until stop().
   boost::asio::awaitable<void> run();
   void stop();
 
   const cluster::Desired& desired() const;
-  cluster::Conductor::Stage stage() const;
-  /// {"stage", "model", "controller", "error", "replicas": [{"shares": [...], "predicted": ...}]}: this
-  /// device's own where it controls, else as the controller has told it.
-  Json deployment() const;
+  /// Asked for here, and not confirmed by the controller yet.
+  std::vector<cluster::WishChange> pending() const;
+  /// {"controller", "epoch", "deployments": [{"model", "stage", "error", "replicas": [{"shares": [...],
+  /// "predicted": ...}]}]}: this device's own where it controls, else as the controller has told it.
+  Json deployments() const;
 
  private:
   struct Inner;

@@ -42,7 +42,7 @@ struct Node::Inner {
   Result<void> listen();
   cluster::NodeState state() const;
   gateway::ReplicaView own_replica() const;
-  gateway::ReplicaView replica() { return cluster ? cluster->replica(own_replica()) : own_replica(); }
+  gateway::Replicas replicas();
   Result<void> join_cluster();
   void stop();
   Result<std::unique_ptr<link::Tunnel>> tunnel_to(const cluster::WorkerEndpoint& worker);
@@ -80,7 +80,7 @@ Result<void> Node::Inner::listen() {
   if (!control) return control.error();
   control_server = std::move(*control);
 
-  api = std::make_unique<gateway::OpenAiApi>([this]() { return replica(); }, gateway::OpenAiApi::Options{});
+  api = std::make_unique<gateway::OpenAiApi>(replicas(), gateway::OpenAiApi::Options{});
   auto listening = gateway::HttpServer::listen(
       executor, options.api, {}, [this](gateway::Request request, gateway::Responder& responder) {
         return api->handle(std::move(request), responder);
@@ -88,6 +88,20 @@ Result<void> Node::Inner::listen() {
   if (!listening) return listening.error();
   api_server = std::move(*listening);
   return {};
+}
+
+/// Those of the cluster; without one, that of this node, whatever name a client gives it.
+gateway::Replicas Node::Inner::replicas() {
+  gateway::Replicas replicas;
+  replicas.choose = [this](const gateway::ReplicaQuery& query) {
+    return cluster ? cluster->replica(query, own_replica()) : own_replica();
+  };
+  replicas.models = [this]() {
+    if (cluster) return cluster->models();
+    const std::string own = own_replica().model;
+    return own.empty() ? std::vector<std::string>() : std::vector{own};
+  };
+  return replicas;
 }
 
 /// The link port, and everything that is said through it.
@@ -131,6 +145,7 @@ cluster::NodeState Node::Inner::state() const {
   state.api = "http://" + engine::to_string(api_server->address());
   state.engine_build = engine.source_id;
   state.busy = api ? static_cast<int>(api->in_flight()) : 0;
+  if (api) state.answering = api->answering();
   if (role) role->describe(state);
   if (state.error) state.error = with_context(*state.error, options.device);
   if (role_stopping) state.phase = cluster::Phase::stopping;

@@ -1,8 +1,16 @@
 #include "app/replica_choice.h"
 
+#include <algorithm>
 #include <tuple>
 
 namespace caravan::app {
+
+std::optional<std::string> model_meant(const std::vector<std::string>& served, const std::string& asked) {
+  if (served.empty()) return std::nullopt;
+  if (served.size() == 1 || asked.empty()) return served.front();
+  const bool known = std::find(served.begin(), served.end(), asked) != served.end();
+  return known ? std::optional(asked) : std::nullopt;
+}
 
 std::size_t ReplicaChoice::choose(const std::vector<ReplicaOffer>& offers) const {
   const auto rank = [&](const ReplicaOffer& offer) {

@@ -1,12 +1,17 @@
-// Which of several replicas a request goes to. Pure.
+// Which model a request means, and which of several replicas of it that goes to. Pure.
 #pragma once
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace caravan::app {
+
+/// Of the models that are served, the one that a request means which names `asked`: the only one whatever the
+/// name, the first when there is no name. Nothing for an unknown name among several, and when none is served.
+std::optional<std::string> model_meant(const std::vector<std::string>& served, const std::string& asked);
 
 /// A replica as its master reports it.
 struct ReplicaOffer {

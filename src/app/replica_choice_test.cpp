@@ -21,6 +21,15 @@ TEST(ReplicaChoice, SpreadsRequestsEvenlyAndPrefersThisDevice) {
   EXPECT_EQ(counts, (std::map<std::string, int>{{"a", 3}, {"b", 3}, {"c", 3}}));
 }
 
+TEST(ModelMeant, TheOnlyOneHasAnyNameOfSeveralTheNameCounts) {
+  EXPECT_EQ(model_meant({"a"}, "gpt-4"), "a");
+  EXPECT_EQ(model_meant({"a"}, ""), "a");
+  EXPECT_EQ(model_meant({"b", "a"}, "a"), "a");
+  EXPECT_EQ(model_meant({"b", "a"}, ""), "b") << "the oldest";
+  EXPECT_EQ(model_meant({"b", "a"}, "gpt-4"), std::nullopt);
+  EXPECT_EQ(model_meant({}, "a"), std::nullopt);
+}
+
 TEST(ReplicaChoice, AFinishedRequestCountsNoMore) {
   ReplicaChoice choice;
   const std::vector<ReplicaOffer> offers{{"a", 0, true}, {"b", 0, false}};

@@ -144,6 +144,17 @@ std::vector<Json> Fields::list_or_none(std::string_view name) {
   return find(name, false) == nullptr ? std::vector<Json>{} : list(name);
 }
 
+std::vector<std::string> Fields::texts_or_none(std::string_view name, std::size_t most) {
+  const Json* value = find(name, false);
+  if (value == nullptr) return {};
+  const bool usable =
+      value->is_array() && value->size() <= most &&
+      std::all_of(value->begin(), value->end(), [](const Json& text) { return text.is_string(); });
+  if (usable) return value->get<std::vector<std::string>>();
+  fail(name, fmt::format("must be a list of at most {} texts", most));
+  return {};
+}
+
 const Json* Fields::object_or_none(std::string_view name) {
   const Json* value = find(name, false);
   if (value == nullptr) return nullptr;

@@ -40,6 +40,8 @@ class Fields {
   /// An array of objects, or empty; absent is an error for `list`, and empty for `list_or_none`.
   std::vector<Json> list(std::string_view name);
   std::vector<Json> list_or_none(std::string_view name);
+  /// An array of at most `most` texts; empty when it is absent or null.
+  std::vector<std::string> texts_or_none(std::string_view name, std::size_t most);
   /// The object in the field, or nothing when it is absent or null.
   const Json* object_or_none(std::string_view name);
 

@@ -33,6 +33,7 @@ constexpr const char* kPrompt = "> ";
 constexpr const char* kExamples = R"(Examples:
   caravan chat                                  talk to the model that this device's node serves
   caravan chat "Why is the sky blue?"           one answer
+  caravan chat --model qwen2.5-3b               one of several models that are served
   caravan chat --system "Answer in French."     what the model is told before
   caravan chat --api http://127.0.0.1:8081      another API, e.g. the one of `caravan demo --keep`
   echo "Say hello." | caravan chat --json       a line of JSON for each line of input
@@ -97,12 +98,13 @@ class Chat {
 
 Result<void> Chat::find_model() {
   ProgressLine progress(stderr);
-  const auto served = run_to_end(unless_interrupted(served_model(address_, [&](const Readiness& readiness) {
-    progress.update(fmt::format("the model is being loaded: {:.0f}%", 100 * readiness.progress));
-  })));
+  const auto served =
+      run_to_end(unless_interrupted(served_model(address_, arguments_.model, [&](const Readiness& readiness) {
+        progress.update(fmt::format("the model is being loaded: {:.0f}%", 100 * readiness.progress));
+      })));
   progress.clear();
   if (!served) return served.error();
-  model_ = arguments_.model.empty() ? *served : arguments_.model;
+  model_ = *served;
   return {};
 }
 

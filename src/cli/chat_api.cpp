@@ -31,6 +31,18 @@ Error no_url(std::string_view text, std::string_view why) {
                "it looks like http://127.0.0.1:8080, with an IP address or localhost"};
 }
 
+/// Percent-encoded (RFC 3986, section 2.1): a name may have spaces and slashes.
+std::string in_a_path(std::string_view name) {
+  std::string encoded;
+  for (const char c : name) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                       c == '-' || c == '.' || c == '_' || c == '~';
+    if (plain) encoded += c;
+    if (!plain) encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return encoded;
+}
+
 asio::awaitable<Result<engine::HttpReply>> get(engine::TcpAddress address, std::string target) {
   engine::HttpAddress where = std::move(address);
   engine::HttpRequest request;
@@ -106,14 +118,16 @@ Result<std::string> first_model_in(std::string_view body) {
   return Error{Code::unavailable, "no model is served", "run `caravan serve MODEL`"};
 }
 
-asio::awaitable<Result<std::string>> served_model(engine::TcpAddress address,
+asio::awaitable<Result<std::string>> served_model(engine::TcpAddress address, std::string wanted,
                                                   std::function<void(const Readiness&)> on_wait) {
   asio::steady_timer pause(co_await asio::this_coro::executor);
+  const std::string about = wanted.empty() ? "/health" : "/v1/models/" + in_a_path(wanted);
   for (;;) {
-    const auto reply = co_await get(address, "/health");
+    const auto reply = co_await get(address, about);
     if (!reply) co_return not_reachable(address, reply.error());
     auto readiness = readiness_from(reply->status, reply->body);
     if (!readiness) co_return readiness.error();
+    if (readiness->ready && !wanted.empty()) co_return wanted;
     if (readiness->ready && !readiness->model.empty()) co_return std::move(readiness->model);
     if (readiness->ready) break;
     on_wait(*readiness);

@@ -31,8 +31,9 @@ Result<Readiness> readiness_from(unsigned status, std::string_view body);
 Result<std::string> first_model_in(std::string_view body);
 
 /// Waits until the API answers, and calls `on_wait` meanwhile; the model that it serves. No time-out while it
-/// loads: that may take minutes. Cancellable.
-boost::asio::awaitable<Result<std::string>> served_model(engine::TcpAddress address,
+/// loads: that may take minutes. Cancellable. `wanted`: wait for that model; an API that does not know of it
+/// is left to say so itself. Empty: for any.
+boost::asio::awaitable<Result<std::string>> served_model(engine::TcpAddress address, std::string wanted,
                                                          std::function<void(const Readiness&)> on_wait);
 
 }  // namespace caravan::cli

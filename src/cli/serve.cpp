@@ -25,8 +25,11 @@ constexpr const char* kExamples = R"(Examples:
   caravan serve qwen2.5-3b --plain-worker 192.168.1.5
                                                    with a machine that only runs llama.cpp's `ggml-rpc-server`:
                                                    what goes there is not encrypted
+  caravan serve qwen2.5-3b --beside                on the devices that are free; what is served goes on
+  caravan serve --stop qwen2.5-3b                  that model is served no more; the others go on
   caravan serve --stop                             no model is served any more
 
+Without --beside the model replaces all that is served. A device carries one model at a time.
 The model is fetched here if it is not here yet. It comes back by itself after restarts, until `--stop`.)";
 
 struct Arguments {
@@ -38,10 +41,20 @@ struct Arguments {
   std::vector<std::string> plain;
   int context = 0;
   int parallel = 0;
+  bool beside = false;
   bool stop = false;
   bool no_wait = false;
   bool json = false;
 };
+
+bool is_path(const std::string& model) {
+  return model.find('/') != std::string::npos || model.ends_with(".gguf");
+}
+
+/// As clients see it.
+std::string served_name(const std::string& model) {
+  return is_path(model) ? fs::path(model).stem().string() : model;
+}
 
 Result<Json> asked_from(const Arguments& arguments) {
   const auto keep_free = parse_bytes(arguments.keep_free);
@@ -54,31 +67,37 @@ Result<Json> asked_from(const Arguments& arguments) {
   if (!path) return path.error();
   std::error_code failure;
   const fs::path whole = fs::absolute(*path, failure);
-  const bool is_file = arguments.model.find('/') != std::string::npos || arguments.model.ends_with(".gguf");
   return Json{{"path", failure ? path->string() : whole.string()},
-              {"model", is_file ? path->stem().string() : arguments.model},
+              {"model", served_name(arguments.model)},
               {"for", arguments.objective},
               {"context", arguments.context},
               {"parallel", arguments.parallel},
               {"use", arguments.use},
               {"avoid", arguments.avoid},
               {"keep_free", keep_free->count},
-              {"plain", to_json(*plain)}};
+              {"plain", to_json(*plain)},
+              {"beside", arguments.beside}};
 }
 
-/// Shows what is being done until the model answers, or cannot. `before`: the epoch that counted until now.
+/// What a person calls the model that is to end: as it is served, which is what `serve` was given.
+Json stop_from(const Arguments& arguments) {
+  return arguments.model.empty() ? Json::object() : Json{{"stop", served_name(arguments.model)}};
+}
+
+/// Shows what is being done for one model until it answers, or cannot.
 class ServeReport {
  public:
-  ServeReport(bool json, double before) : json_(json), before_(before) {}
+  ServeReport(bool json, std::string model) : json_(json), model_(std::move(model)) {}
 
   /// False when it is over.
   bool show(const Json& view) {
-    const Json& deployment = part_of(view, "deployment");
-    if (number_in(deployment, "epoch") <= before_) return true;  // still about what was asked earlier
+    const Json& deployment = deployment_of(view, model_);
     const std::string stage = text_in(deployment, "stage");
-    const std::string text = deployment_text(view);
+    if (stage.empty()) return true;  // not heard of yet
+    const std::string text = deployment_text(view, deployment);
     if (!json_) line_.update(text);
-    if (json_ && text != last_) print({{"event", "progress"}, {"stage", stage}, {"text", text}});
+    if (json_ && text != last_)
+      print({{"event", "progress"}, {"model", model_}, {"stage", stage}, {"text", text}});
     last_ = text;
     failed_ = stage == "failed";
     if (stage != "serving" && !failed_) return true;
@@ -91,7 +110,7 @@ class ServeReport {
     if (!watched && watched.error().code == Code::interrupted && !json_)
       fmt::print("it goes on in the background: `caravan status` shows how far it is\n");
     if (!watched) return print_error(watched.error(), json_);
-    if (failed_) return print_error(error_from_json(part_of(part_of(view_, "deployment"), "error")), json_);
+    if (failed_) return print_error(error_from_json(part_of(deployment_of(view_, model_), "error")), json_);
     if (json_) {
       print({{"event", "serving"}, {"view", view_}});
       return 0;
@@ -107,33 +126,44 @@ class ServeReport {
   }
 
   bool json_;
-  double before_;
+  std::string model_;
   ProgressLine line_;
   std::string last_;
   Json view_;
   bool failed_ = false;
 };
 
+int stop(const Arguments& arguments) {
+  const auto done = ask_cluster("serve", stop_from(arguments));
+  if (!done) return print_error(done.error(), arguments.json);
+  const std::string model = served_name(arguments.model);
+  Json event{{"event", "stopped"}};
+  if (!model.empty()) event["model"] = model;
+  if (arguments.json) fmt::print("{}\n", dump_json(event));
+  if (!arguments.json)
+    fmt::print("{} is served any more\n", model.empty() ? "no model" : "no " + printable(model));
+  return 0;
+}
+
 int serve(const Arguments& arguments) {
-  const auto view = run_interruptible(this_cluster().view());
-  if (!view) return print_error(view.error(), arguments.json);
-  const auto asked = arguments.stop ? Result<Json>(Json::object()) : asked_from(arguments);
+  const auto asked = asked_from(arguments);
   if (!asked) return print_error(asked.error(), arguments.json);
   const auto done = ask_cluster("serve", *asked);
   if (!done) return print_error(done.error(), arguments.json);
-  if (arguments.stop || arguments.no_wait) {
-    if (arguments.json) fmt::print("{}\n", dump_json({{"event", arguments.stop ? "stopped" : "asked"}}));
-    if (!arguments.json) fmt::print("{}\n", arguments.stop ? "no model is served any more" : "asked for");
+  if (arguments.no_wait) {
+    if (arguments.json) fmt::print("{}\n", dump_json({{"event", "asked"}}));
+    if (!arguments.json) fmt::print("asked for\n");
     return 0;
   }
-  ServeReport report(arguments.json, number_in(part_of(*view, "deployment"), "epoch"));
+  ServeReport report(arguments.json, served_name(arguments.model));
   const auto watched =
       run_interruptible(this_cluster().watch([&report](const Json& now) { return report.show(now); }));
   return report.ended(watched);
 }
 
 int serve_command(const Arguments& arguments) {
-  if (arguments.stop || !arguments.model.empty()) return serve(arguments);
+  if (arguments.stop) return stop(arguments);
+  if (!arguments.model.empty()) return serve(arguments);
   return print_error(
       {Code::invalid, "which model?", "`caravan models list` shows some; `caravan serve --help`"},
       arguments.json);
@@ -163,7 +193,10 @@ void add_serve(CLI::App& root, const std::function<void(std::function<int()>)>& 
       ->delimiter(',');
   command->add_option("--keep-free", arguments->keep_free, "Memory to leave alone on each device")
       ->capture_default_str();
-  command->add_flag("--stop", arguments->stop, "Serve no model any more");
+  CLI::Option* beside =
+      command->add_flag("--beside", arguments->beside, "Leave alone what is served already");
+  command->add_flag("--stop", arguments->stop, "Serve this model no more; without one, none at all")
+      ->excludes(beside);
   command->add_flag("--no-wait", arguments->no_wait, "Do not wait until it answers");
   command->add_flag("--json", arguments->json, "One JSON event a line");
   command->callback([arguments, run]() { run([arguments]() { return serve_command(*arguments); }); });

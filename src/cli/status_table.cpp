@@ -44,10 +44,20 @@ std::string layers_of(const Json& share) {
   return count == 0 ? "head" : fmt::format("{}-{}", first, first + count - 1);
 }
 
+/// Of all its replicas.
+std::vector<Json> shares_of(const Json& deployment) {
+  std::vector<Json> shares;
+  for (const Json& replica : part_of(deployment, "replicas")) {
+    const Json& part = part_of(replica, "shares");
+    shares.insert(shares.end(), part.begin(), part.end());
+  }
+  return shares;
+}
+
 /// Of the plan that runs.
 std::string layers_text(const Json& view, const std::string& id) {
-  for (const Json& replica : part_of(part_of(view, "deployment"), "replicas")) {
-    for (const Json& share : part_of(replica, "shares")) {
+  for (const Json& deployment : part_of(view, "deployments")) {
+    for (const Json& share : shares_of(deployment)) {
       if (text_in(share, "device") != id) continue;
       return layers_of(share);
     }
@@ -89,26 +99,54 @@ std::vector<std::string> table(const std::vector<Row>& rows) {
   return lines;
 }
 
-std::vector<std::string> plain_worker_lines(const Json& view) {
+std::vector<std::string> plain_worker_lines(const Json& deployment) {
   std::vector<std::string> lines;
-  for (const Json& replica : part_of(part_of(view, "deployment"), "replicas")) {
-    for (const Json& share : part_of(replica, "shares")) {
-      if (!flag_in(share, "plain")) continue;
-      lines.push_back(
-          fmt::format("  plain worker {}: layers {}; insecure: not encrypted, open to its network",
-                      printable(text_in(share, "device")), layers_of(share)));
-    }
+  for (const Json& share : shares_of(deployment)) {
+    if (!flag_in(share, "plain")) continue;
+    lines.push_back(fmt::format("  plain worker {}: layers {}; insecure: not encrypted, open to its network",
+                                printable(text_in(share, "device")), layers_of(share)));
   }
   return lines;
 }
 
-std::string expected_text(const Json& view) {
+std::string expected_text(const Json& deployment) {
   double decode = 0;
-  const Json& replicas = part_of(part_of(view, "deployment"), "replicas");
+  const Json& replicas = part_of(deployment, "replicas");
   for (const Json& replica : replicas) decode += number_in(part_of(replica, "predicted"), "decode");
   if (decode <= 0) return "";
   const std::string copies = replicas.size() > 1 ? fmt::format("{} replicas, ", replicas.size()) : "";
   return fmt::format("  expected: {}{} tok/s", copies, format_token_rate(decode));
+}
+
+/// Which devices carry it: worth a line when there are several models.
+std::string carriers_text(const Json& deployment) {
+  std::vector<std::string> names;
+  for (const Json& share : shares_of(deployment)) names.push_back(printable(text_in(share, "name")));
+  return names.empty() ? "" : "  on " + join(names, ", ");
+}
+
+std::string loading_text(const Json& view, const std::string& model) {
+  for (const Json& device : part_of(view, "devices")) {
+    const bool loads = text_in(device, "role") == "master" && text_in(device, "phase") == "loading";
+    if (loads && printable(text_in(device, "model")) == model)
+      return fmt::format("loading {}  {:.0f}%", model, number_in(device, "progress") * 100);
+  }
+  return model + ": starts the engine";
+}
+
+std::vector<std::string> deployment_lines(const Json& view) {
+  const Json& deployments = part_of(view, "deployments");
+  if (deployments.empty()) return {"no model is served: `caravan serve MODEL`"};
+  std::vector<std::string> lines;
+  for (const Json& deployment : deployments) {
+    lines.push_back(deployment_text(view, deployment));
+    std::string carriers = deployments.size() > 1 ? carriers_text(deployment) : "";
+    if (!carriers.empty()) lines.push_back(std::move(carriers));
+    if (auto expected = expected_text(deployment); !expected.empty()) lines.push_back(std::move(expected));
+    const auto insecure = plain_worker_lines(deployment);
+    lines.insert(lines.end(), insecure.begin(), insecure.end());
+  }
+  return lines;
 }
 
 }  // namespace
@@ -134,23 +172,24 @@ const Json& part_of(const Json& object, const char* field) {
   return found != object.end() && found->is_structured() ? *found : nothing;
 }
 
-std::string deployment_text(const Json& view) {
-  const Json& deployment = part_of(view, "deployment");
-  const std::string model = printable(text_in(deployment, "model"));
-  const std::string stage = text_in(deployment, "stage", "idle");
-  if (model.empty()) return "no model is served: `caravan serve MODEL`";
-  for (const Json& device : part_of(view, "devices")) {
-    const bool loads = text_in(device, "role") == "master" && text_in(device, "phase") == "loading";
-    if (loads && stage == "starting")
-      return fmt::format("loading {}  {:.0f}%", model, number_in(device, "progress") * 100);
+const Json& deployment_of(const Json& view, const std::string& model) {
+  for (const Json& deployment : part_of(view, "deployments")) {
+    if (text_in(deployment, "model") == model) return deployment;
   }
+  return part_of(view, "");
+}
+
+std::string deployment_text(const Json& view, const Json& deployment) {
+  const std::string model = printable(text_in(deployment, "model", "unknown"));
+  const std::string stage = text_in(deployment, "stage", "idle");
   if (stage == "serving") return "serves " + model;
+  if (stage == "asked") return model + ": waits for the device that controls to take it on";
   if (stage == "waiting") return model + ": waits for devices, and for their speed to be measured";
   if (stage == "planning") return model + ": plans who carries what";
-  if (stage == "starting") return model + ": starts the engine";
+  if (stage == "starting") return loading_text(view, model);
   if (stage == "stopping") return model + ": stops the engine";
+  if (stage != "failed") return model + ": " + printable(stage);
   const Json& error = part_of(deployment, "error");
-  if (stage != "failed") return model + ": " + stage;
   const std::string hint = text_in(error, "hint");
   return fmt::format("{}: failed: {}{}", model, printable(text_in(error, "message", "unknown")),
                      hint.empty() ? "" : "; " + printable(hint));
@@ -169,10 +208,8 @@ std::vector<std::string> status_lines(const Json& view) {
   for (const Json& device : devices) rows.push_back(row_of(view, device));
   const auto table_lines = table(rows);
   lines.insert(lines.end(), table_lines.begin(), table_lines.end());
-  lines.push_back(deployment_text(view));
-  if (auto expected = expected_text(view); !expected.empty()) lines.push_back(std::move(expected));
-  const auto insecure = plain_worker_lines(view);
-  lines.insert(lines.end(), insecure.begin(), insecure.end());
+  const auto served = deployment_lines(view);
+  lines.insert(lines.end(), served.begin(), served.end());
   for (const Json& device : devices) {
     const Json& error = part_of(device, "error");
     if (!error.empty()) lines.push_back("  " + printable(text_in(error, "message")));

@@ -12,8 +12,11 @@ namespace caravan::cli {
 /// Fields that are missing or of another type are shown as if they were not known.
 std::vector<std::string> status_lines(const Json& view);
 
+/// What is known of the deployment of that model; an empty one when there is none.
+const Json& deployment_of(const Json& view, const std::string& model);
+
 /// What is being done towards a deployment, in a few words: "loading smollm2-135m  45%".
-std::string deployment_text(const Json& view);
+std::string deployment_text(const Json& view, const Json& deployment);
 
 /// A field of an object, or the fallback when it is missing or of another type.
 std::string text_in(const Json& object, const char* field, const std::string& fallback = "");

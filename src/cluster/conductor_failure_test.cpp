@@ -13,7 +13,7 @@ TEST(Conductor, AfterALossItPlansAgainWithoutDelayAndWithoutAnyCountOfFailures) 
     scene.wanted.erase("c");
     scene.confirm_stop();
     ASSERT_EQ(scene.stage(), Stage::waiting);
-    scene.pass(Conductor::kFirstRetry);
+    scene.pass(Fulfilment::kFirstRetry);
     ASSERT_EQ(scene.stage(), Stage::planning) << i;
     EXPECT_EQ(scene.asked.back().devices, std::vector<std::string>{"b"});
     scene.link("c", false);
@@ -27,29 +27,29 @@ TEST(Conductor, AfterALossItPlansAgainWithoutDelayAndWithoutAnyCountOfFailures) 
 TEST(Conductor, FailuresAreRetriedAtGrowingIntervalsUpToFiveMinutes) {
   Scene scene;
   scene.send(CardHeard{"b", card_of(true)});
-  scene.send(WishAsked{some_wish()});
+  scene.ask(some_wish());
   scene.pass(seconds(4));
-  milliseconds expected = Conductor::kFirstRetry;
+  milliseconds expected = Fulfilment::kFirstRetry;
   for (int i = 0; i < 14; ++i) {
     scene.plan({plan_of({"b"})});
     scene.fail("b");
     scene.pass(Controller::kSettle);
     scene.confirm_stop();
     ASSERT_EQ(scene.stage(), Stage::failed) << i;
-    EXPECT_EQ(scene.conductor->error()->message, "b failed");
+    EXPECT_EQ(scene.error()->message, "b failed");
     EXPECT_EQ(*scene.conductor->next_deadline() - scene.now, expected) << i;
     scene.pass(expected);
     ASSERT_EQ(scene.stage(), Stage::planning) << i;
-    expected = std::min<milliseconds>(expected * 2, Conductor::kLongestRetry);
+    expected = std::min<milliseconds>(expected * 2, Fulfilment::kLongestRetry);
   }
-  EXPECT_EQ(expected, Conductor::kLongestRetry);
+  EXPECT_EQ(expected, Fulfilment::kLongestRetry);
   EXPECT_EQ(scene.asked.size(), 15U);
 }
 
 TEST(Conductor, ServingForTwoMinutesForgivesEarlierFailures) {
   Scene scene;
   scene.send(CardHeard{"b", card_of(true)});
-  scene.send(WishAsked{some_wish()});
+  scene.ask(some_wish());
   scene.pass(seconds(4));
   const auto fail_once = [&] {
     scene.fail("b");
@@ -64,9 +64,9 @@ TEST(Conductor, ServingForTwoMinutesForgivesEarlierFailures) {
   }
   scene.plan({plan_of({"b"})});
   scene.report("b", Phase::ready);
-  scene.pass_alive(Conductor::kProven + seconds(1));
+  scene.pass_alive(Fulfilment::kProven + seconds(1));
   fail_once();
-  EXPECT_EQ(*scene.conductor->next_deadline() - scene.now, Conductor::kFirstRetry);
+  EXPECT_EQ(*scene.conductor->next_deadline() - scene.now, Fulfilment::kFirstRetry);
 }
 
 TEST(Conductor, ADeviceWhoseEngineFailedIsSparedForAWhileIfItGoesWithout) {
@@ -76,12 +76,12 @@ TEST(Conductor, ADeviceWhoseEngineFailedIsSparedForAWhileIfItGoesWithout) {
   scene.fail("b", Code::disconnected);
   scene.pass(Controller::kSettle);
   scene.confirm_stop();
-  scene.pass(Conductor::kFirstRetry);
+  scene.pass(Fulfilment::kFirstRetry);
   ASSERT_EQ(scene.asked.size(), 2U);
   EXPECT_EQ(scene.asked.back().devices, std::vector<std::string>{"b"}) << "b only lost its worker";
   scene.plan({plan_of({"b"}, 5)});
   scene.report("b", Phase::ready);
-  scene.pass_alive(Conductor::kSpare - seconds(10));
+  scene.pass_alive(Fulfilment::kSpare - seconds(10));
   EXPECT_EQ(scene.asked.size(), 2U);
   scene.pass_alive(seconds(20));
   ASSERT_EQ(scene.asked.size(), 3U) << "another chance";
@@ -94,7 +94,7 @@ TEST(Conductor, ADeviceWhoseEngineFailedIsTakenWhenItDoesNotGoWithout) {
   scene.fail("c");
   scene.pass(Controller::kSettle);
   scene.confirm_stop();
-  scene.pass(Conductor::kFirstRetry);
+  scene.pass(Fulfilment::kFirstRetry);
   ASSERT_EQ(scene.asked.back().devices.size(), 1U);
   scene.send(Planned{scene.asked.back().number, Error{Code::exhausted, "too big", ""}});
   EXPECT_EQ(scene.stage(), Stage::planning);
@@ -107,13 +107,13 @@ TEST(Conductor, AnEngineThatDiesJustBeforeItsDeviceIsNotToBlame) {
   scene.fail("c");
   scene.pass(Controller::kSettle);
   scene.confirm_stop();
-  scene.pass(Conductor::kFirstRetry);
+  scene.pass(Fulfilment::kFirstRetry);
   scene.plan({plan_of({"b"}, 5)});
   scene.report("b", Phase::ready);
   scene.lose("c");
   scene.wanted.erase("c");
   scene.link("c", false);
-  scene.pass_alive(Conductor::kStable + seconds(1));
+  scene.pass_alive(Fulfilment::kStable + seconds(1));
   ASSERT_EQ(scene.asked.size(), 3U);
   EXPECT_EQ(scene.asked.back().devices.size(), 2U);
 }
@@ -126,7 +126,7 @@ TEST(Conductor, ADeviceThatComesAndGoesIsSparedLongerEachTimeUntilItStays) {
     scene.pass(Controller::kSettle);
     scene.wanted.erase("c");
     scene.confirm_stop();
-    scene.pass(Conductor::kFirstRetry);
+    scene.pass(Fulfilment::kFirstRetry);
     scene.plan({plan_of({"b"}, 5)});
     scene.report("b", Phase::ready);
     scene.link("c", false);
@@ -141,13 +141,13 @@ TEST(Conductor, ADeviceThatComesAndGoesIsSparedLongerEachTimeUntilItStays) {
     scene.confirm_stop();
     scene.report("c", Phase::ready);
     scene.report("b", Phase::ready);
-    ASSERT_EQ(scene.conductor->plans().front()->shares.size(), 2U);
+    ASSERT_EQ(scene.conductor->deployments().front().plans.front()->shares.size(), 2U);
   };
   for (const seconds expected : {seconds(10), seconds(60), seconds(120), seconds(240)}) {
     lose_and_return();
     take_in_after(expected);
   }
-  scene.pass_alive(Conductor::kSteady);
+  scene.pass_alive(Peer::kSteady);
   lose_and_return();
   take_in_after(seconds(10));
 }
@@ -164,7 +164,7 @@ TEST(Conductor, ABetterPlanIsMadeOnlyWhenItIsQuietAndOnlyIfItIsClearlyBetter) {
     scene.pass_alive(seconds(1));
   }
   EXPECT_EQ(scene.asked.size(), 1U) << "somebody waits for an answer";
-  scene.pass_alive(Conductor::kStable + seconds(1));
+  scene.pass_alive(Fulfilment::kStable + seconds(1));
   ASSERT_EQ(scene.asked.size(), 2U);
   EXPECT_EQ(scene.stage(), Stage::serving);
   scene.plan({plan_of({"a", "b", "c"}, 11)});
@@ -172,7 +172,7 @@ TEST(Conductor, ABetterPlanIsMadeOnlyWhenItIsQuietAndOnlyIfItIsClearlyBetter) {
   scene.pass_alive(seconds(100));
   EXPECT_EQ(scene.asked.size(), 2U);
   scene.link("d", true);
-  scene.pass_alive(Conductor::kStable + seconds(1));
+  scene.pass_alive(Fulfilment::kStable + seconds(1));
   ASSERT_EQ(scene.asked.size(), 3U);
   scene.plan({plan_of({"d", "b"}, 20)});
   EXPECT_EQ(scene.stage(), Stage::stopping);
@@ -190,7 +190,7 @@ TEST(Conductor, ADeviceThatThePersonAskedForIsTakenInThoughItIsSlower) {
   wish.use = {"a"};
   scene.serve(wish);
   scene.link("a", true);
-  scene.pass_alive(Conductor::kStable + seconds(1));
+  scene.pass_alive(Fulfilment::kStable + seconds(1));
   scene.plan({plan_of({"a", "b", "c"}, 5)});
   EXPECT_EQ(scene.stage(), Stage::stopping);
 }
@@ -199,7 +199,7 @@ TEST(Conductor, ABetterPlanThatComesWhileSomebodyAsksIsMadeAgainAtTheNextQuietMo
   Scene scene;
   scene.serve();
   scene.link("a", true);
-  scene.pass_alive(Conductor::kStable + seconds(1));
+  scene.pass_alive(Fulfilment::kStable + seconds(1));
   ASSERT_EQ(scene.asked.size(), 2U);
   NodeState busy;
   busy.device = "a";
@@ -207,7 +207,7 @@ TEST(Conductor, ABetterPlanThatComesWhileSomebodyAsksIsMadeAgainAtTheNextQuietMo
   scene.send(StateReported{busy});
   scene.plan({plan_of({"a", "b"}, 100)});
   EXPECT_EQ(scene.stage(), Stage::serving);
-  scene.pass_alive(Conductor::kStable + seconds(1));
+  scene.pass_alive(Fulfilment::kStable + seconds(1));
   EXPECT_EQ(scene.asked.size(), 3U);
 }
 
@@ -215,7 +215,7 @@ TEST(Conductor, ABetterPlanWithADeviceThatIsLostAgainDisturbsNobody) {
   Scene scene;
   scene.serve();
   scene.link("a", true);
-  scene.pass_alive(Conductor::kStable + seconds(1));
+  scene.pass_alive(Fulfilment::kStable + seconds(1));
   ASSERT_EQ(scene.asked.size(), 2U);
   scene.lose("a");
   scene.plan({plan_of({"a", "b"}, 100)});
@@ -226,18 +226,18 @@ TEST(Conductor, OneOfSeveralReplicasFailsTheOtherGoesOn) {
   Scene scene;
   scene.send(CardHeard{"b", card_of(true)});
   scene.link("c", true);
-  scene.send(WishAsked{some_wish()});
+  scene.ask(some_wish());
   scene.pass(seconds(4));
   scene.plan({plan_of({"b"}), plan_of({"c"})});
   scene.report("b", Phase::ready);
   EXPECT_EQ(scene.stage(), Stage::serving) << "one is enough to answer";
   scene.report("c", Phase::ready);
-  EXPECT_EQ(scene.conductor->plans().size(), 2U);
+  EXPECT_EQ(scene.plans(), 2U);
   scene.fail("c");
   scene.pass(Controller::kSettle);
   scene.report("c", Phase::idle);
   EXPECT_EQ(scene.stage(), Stage::serving);
-  EXPECT_EQ(scene.conductor->plans().size(), 1U);
+  EXPECT_EQ(scene.plans(), 1U);
   EXPECT_EQ(scene.wanted.at("c").role, Role::idle);
   EXPECT_EQ(scene.wanted.at("b").role, Role::master);
   scene.fail("b");

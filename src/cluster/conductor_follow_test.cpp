@@ -24,7 +24,7 @@ TEST(Conductor, AControllerThatHearsOfANewerOneFollowsAndTouchesNothing) {
   const int before = scene.assigned;
   scene.send(DesiredHeard{desired_of(scene.conductor->desired().epoch + 1, "c")});
   EXPECT_EQ(scene.stage(), Stage::follows);
-  EXPECT_TRUE(scene.conductor->plans().empty());
+  EXPECT_TRUE(scene.plans() == 0);
   scene.pass_alive(seconds(60));
   EXPECT_EQ(scene.assigned, before);
 }
@@ -41,7 +41,7 @@ TEST(Conductor, AHolderTakesOverWhenTheControllerIsGoneForTenSeconds) {
   EXPECT_FALSE(scene.conductor->controls());
   scene.pass(milliseconds(1));
   EXPECT_TRUE(scene.conductor->controls());
-  EXPECT_EQ(scene.conductor->desired().wish, some_wish());
+  EXPECT_EQ(scene.conductor->desired().wishes, std::vector{some_wish()});
   EXPECT_EQ(scene.stage(), Stage::planning) << "people wait";
   EXPECT_FALSE(scene.told.empty());
 }
@@ -98,7 +98,7 @@ TEST(Conductor, WhatStillAnswersIsNotDisturbedByATakeOver) {
   EXPECT_FALSE(scene.conductor->controls()) << "somebody waits for its answer";
   answering.busy = 0;
   scene.send(StateReported{answering});
-  scene.pass(Conductor::kStable);
+  scene.pass(Fulfilment::kStable);
   EXPECT_TRUE(scene.conductor->controls());
   EXPECT_EQ(scene.wanted.at("d").role, Role::idle);
 }
@@ -137,12 +137,12 @@ TEST(Conductor, AControllerThatStartsAgainBeginsAnewEpochOnceItHasListened) {
   Scene scene(desired_of(5, "b"));
   EXPECT_EQ(scene.stage(), Stage::waiting);
   scene.send(CardHeard{"b", card_of(true)});
-  scene.pass(Conductor::kGather - milliseconds(1));
+  scene.pass(Fulfilment::kGather - milliseconds(1));
   EXPECT_TRUE(scene.remembered.empty());
   scene.pass(milliseconds(1));
   ASSERT_EQ(scene.remembered.size(), 1U);
   EXPECT_GT(scene.remembered[0].epoch, 5U);
-  EXPECT_EQ(scene.remembered[0].wish, some_wish());
+  EXPECT_EQ(scene.remembered[0].wishes, std::vector{some_wish()});
   EXPECT_EQ(scene.stage(), Stage::planning);
 }
 
@@ -150,9 +150,9 @@ TEST(Conductor, AControllerThatStartsAgainFollowsWhoHasSucceededIt) {
   Scene scene(desired_of(5, "b"));
   scene.send(CardHeard{"b", card_of(true)});
   scene.send(PeerLinked{"a"});
-  scene.send(DesiredHeard{{6, "a", some_wish("other")}});
+  scene.send(DesiredHeard{{6, 6, "a", {some_wish("other")}}});
   scene.pass(seconds(60));
-  EXPECT_EQ(scene.conductor->desired(), (Desired{6, "a", some_wish("other")}));
+  EXPECT_EQ(scene.conductor->desired(), (Desired{6, 6, "a", {some_wish("other")}}));
   EXPECT_TRUE(scene.asked.empty());
 }
 
@@ -163,8 +163,8 @@ TEST(Conductor, WhatAPersonHasAskedForElsewhereMeanwhileCountsEvenIfItIsHeardOfL
   scene.pass(seconds(60));  // alone, it has begun anew
   EXPECT_GT(scene.conductor->desired().epoch, first);
   scene.send(PeerLinked{"a"});
-  scene.send(DesiredHeard{{next_epoch(first, "a", Claim::wish), "a", some_wish("other")}});
-  EXPECT_EQ(scene.conductor->desired().wish, some_wish("other"));
+  scene.send(DesiredHeard{{next_epoch(first, "a", Claim::wish), first, "a", {some_wish("other")}}});
+  EXPECT_EQ(scene.conductor->desired().wishes, std::vector{some_wish("other")});
 }
 
 TEST(Conductor, ADeviceThatHasForgottenThatItControlsBeginsAnew) {

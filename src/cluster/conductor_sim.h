@@ -28,6 +28,7 @@ struct SimNode {
   bool up = false;
   bool removed = false;
   int busy = 0;
+  std::string answering;  ///< the model that it is busy with; empty: it does not tell
 
   // Of this life.
   int life = 0;
@@ -53,7 +54,7 @@ struct SimSession {
 
 class Simulation {
  public:
-  using Message = std::variant<Desired, NodeCard, NodeState, Assignment>;
+  using Message = std::variant<Desired, WishChange, NodeCard, NodeState, Assignment>;
 
   Simulation(unsigned seed, bool trace);
 
@@ -66,7 +67,9 @@ class Simulation {
   void cut(std::size_t a, std::size_t b);
   void block(std::size_t a, std::size_t b, bool blocked);
   void crash_engine(std::size_t node);
-  void ask(std::size_t node, std::optional<Wish> wish);
+  void ask(std::size_t node, const WishChange& change);
+  /// Something that a person may ask for.
+  WishChange some_change();
   /// Something random of the above, or a change of who waits for answers.
   void disturb();
   /// No faults any more: the network is whole and who is to come back does.
@@ -77,6 +80,8 @@ class Simulation {
   /// What must never be.
   const std::string& broken() const { return broken_; }
   const std::vector<std::string>& trace() const { return trace_; }
+  /// What runs for this model: of each device, the order.
+  std::map<std::string, Order> engines_of(const std::string& model) const;
   int runs_started() const { return static_cast<int>(orders_.size()); }
   std::size_t events() const { return events_; }
   Wish wish(int model);
@@ -87,6 +92,8 @@ class Simulation {
   TimePoint now() const { return now_; }
 
  private:
+  std::string unsettled(const SimNode& controller,
+                        std::map<std::string, std::pair<Role, Order>>& planned) const;
   void at(std::chrono::milliseconds delay, std::function<void()> what);
   std::chrono::milliseconds between(int least, int most);
   void note(const std::function<std::string()>& text);

@@ -140,12 +140,14 @@ NodeState Simulation::state_of(const SimNode& node) const {
   NodeState state;
   state.device = node.id;
   state.busy = node.busy;
+  if (node.busy > 0 && !node.answering.empty()) state.answering = {node.answering};
   if (node.wanted) state.order = node.wanted->order;
   if (!node.role) return state;
   state.order = node.role->order;
   state.role = node.role->role;
   state.phase = node.phase;
   state.progress = node.progress;
+  if (state.role == Role::master) state.model = node.role->model_name;
   if (node.phase == Phase::failed) state.error = node.error;
   if (node.phase != Phase::ready) return state;
   if (state.role == Role::worker) state.rpc_port = 50000 + node.role->rank;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "cluster/conductor_sim.h"
 
@@ -24,7 +25,7 @@ Simulation::Simulation(unsigned seed, bool trace) : random_(seed), tracing_(trac
     node.capacity = 1 + below(3);
     if (!chance(10)) node.card.engine_build = "b";
     if (!chance(10)) node.card.profile = plan::DeviceProfile{};
-    for (int model = 1; model <= 2; ++model) {
+    for (int model = 1; model <= 3; ++model) {
       const Wish held = wish(model);
       if (chance(60)) node.card.models.push_back({held.file, held.size});
     }
@@ -38,7 +39,7 @@ Wish Simulation::wish(int model) {
   Wish wish;
   wish.model = fmt::format("m{}", model);
   wish.file = fmt::format("m{}.gguf", model);
-  wish.size = Bytes{model == 1 ? 2U : 4U};
+  wish.size = Bytes{model == 2 ? 4U : 2U};
   if (chance(30)) wish.objective = plan::Objective::throughput;
   return wish;
 }
@@ -167,8 +168,8 @@ void Simulation::connect(std::size_t a, std::size_t b) {
         if (now_there.number != number || now_there.cut) return connect(self, peer);
         now_there.linked[self < peer ? 0 : 1] = true;
         SimNode& node = nodes_[self];
-        feed(node, PeerLinked{nodes_[peer].id});
         send(self, peer, node.conductor->desired());
+        feed(node, PeerLinked{nodes_[peer].id});
         send(self, peer, node.card);
         send(self, peer, state_of(node));
       });
@@ -197,6 +198,7 @@ void Simulation::tell_all(std::size_t from, const Message& message) {
 void Simulation::receive(std::size_t from, std::size_t to, Message message) {
   SimNode& node = nodes_[to];
   if (auto* desired = std::get_if<Desired>(&message)) feed(node, DesiredHeard{std::move(*desired)});
+  if (auto* change = std::get_if<WishChange>(&message)) feed(node, ChangeHeard{std::move(*change)});
   if (auto* card = std::get_if<NodeCard>(&message)) feed(node, CardHeard{nodes_[from].id, std::move(*card)});
   if (auto* state = std::get_if<NodeState>(&message)) feed(node, StateReported{std::move(*state)});
   if (auto* assignment = std::get_if<Assignment>(&message)) assign(node, std::move(*assignment));
@@ -217,11 +219,18 @@ void Simulation::carry_out(SimNode& node, ConductorAction& action) {
   if (auto* remember = std::get_if<Remember>(&action)) {
     note([&] {
       const Desired& desired = remember->desired;
-      return fmt::format("{} takes ({}, {}, {}) for the newest", node.id, desired.epoch, desired.controller,
-                         desired.wish ? desired.wish->model : "nothing");
+      std::vector<std::string> models;
+      for (const Wish& wish : desired.wishes) models.push_back(wish.model);
+      return fmt::format("{} takes ({}, {}, [{}]) for the newest", node.id, desired.epoch, desired.controller,
+                         fmt::join(models, " "));
     });
     node.disk = remember->desired;
     tell_all(node.number, remember->desired);
+  } else if (auto* handed = std::get_if<HandOver>(&action)) {
+    note([&] {
+      return fmt::format("{} hands over '{}' to {}", node.id, model_of(handed->change), handed->device);
+    });
+    send(node.number, static_cast<std::size_t>(handed->device[0] - 'a'), std::move(handed->change));
   } else if (auto* told = std::get_if<Told>(&action)) {
     note([&] { return node.id + ": " + told->text; });
   } else if (auto* command = std::get_if<Assign>(&action)) {
@@ -233,7 +242,9 @@ void Simulation::carry_out(SimNode& node, ConductorAction& action) {
     if (command->device == node.id) return assign(node, std::move(command->assignment));
     send(node.number, static_cast<std::size_t>(command->device[0] - 'a'), std::move(command->assignment));
   } else if (auto* make = std::get_if<MakePlan>(&action)) {
-    note([&] { return fmt::format("{} plans with {} devices", node.id, make->devices.size()); });
+    note([&] {
+      return fmt::format("{} plans {} with {}", node.id, make->wish.model, fmt::join(make->devices, ""));
+    });
     auto planned = Planned{make->number, sim_plan(nodes_, make->wish, make->devices, make->holders)};
     at(between(10, 3000), [this, number = node.number, life = node.life, planned] {
       if (nodes_[number].life == life) feed(nodes_[number], planned);

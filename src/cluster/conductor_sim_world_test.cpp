@@ -61,17 +61,28 @@ std::size_t Simulation::some_node_up() {
   }
 }
 
-void Simulation::ask(std::size_t number, std::optional<Wish> wish) {
+void Simulation::ask(std::size_t number, const WishChange& change) {
   SimNode& node = nodes_[number];
   if (!node.up) return;
-  note([&] { return fmt::format("{} is asked for {}", node.id, wish ? wish->model : "nothing"); });
-  feed(node, WishAsked{std::move(wish)});
+  note([&] {
+    return fmt::format("{} is asked to {} '{}'{}", node.id, change.serve ? "serve" : "stop", model_of(change),
+                       change.beside ? " beside" : "");
+  });
+  feed(node, ChangeAsked{change});
+}
+
+WishChange Simulation::some_change() {
+  const int model = 1 + static_cast<int>(below(3));
+  const std::uint64_t kind = below(100);
+  if (kind < 30) return {wish(model), false, ""};
+  if (kind < 70) return {wish(model), true, ""};
+  return {std::nullopt, false, kind < 90 ? fmt::format("m{}", model) : ""};
 }
 
 void Simulation::disturb() {
   const std::size_t a = below(nodes_.size());
   const std::size_t b = (a + 1 + below(nodes_.size() - 1)) % nodes_.size();
-  switch (below(12)) {
+  switch (below(13)) {
     case 0:
       return crash(a);
     case 1:
@@ -88,7 +99,7 @@ void Simulation::disturb() {
     case 6:
       return crash_engine(a);
     case 7:
-      return ask(a, chance(15) ? std::nullopt : std::optional(wish(chance(50) ? 1 : 2)));
+      return ask(a, some_change());
     case 8:
       for (std::size_t i = 0; i < nodes_.size(); ++i) {
         for (std::size_t j = i + 1; j < nodes_.size(); ++j) block(i, j, (i + a) % 2 != (j + a) % 2);
@@ -96,9 +107,17 @@ void Simulation::disturb() {
       return;
     case 9:
       nodes_[a].busy = nodes_[a].busy > 0 ? 0 : 1;
+      nodes_[a].answering = chance(50) ? "" : fmt::format("m{}", 1 + below(3));
       return;
     case 10:
       if (a > 0 && chance(30)) remove(a);  // somebody is left
+      return;
+    case 11:  // whoever controls goes right after
+      ask(a, some_change());
+      run_for(between(0, 500));
+      if (nodes_[a].up && !nodes_[a].conductor->controls() &&
+          !nodes_[a].conductor->desired().controller.empty())
+        crash(static_cast<std::size_t>(nodes_[a].conductor->desired().controller[0] - 'a'));
       return;
     default:
       nodes_[a].card.profile = plan::DeviceProfile{};
@@ -119,35 +138,26 @@ void Simulation::calm() {
   }
 }
 
-std::string Simulation::unsettled() const {
-  std::vector<std::string> devices;
-  std::vector<std::string> holders;
-  const SimNode* controller = nullptr;
-  const SimNode* first = nullptr;
+std::map<std::string, Order> Simulation::engines_of(const std::string& model) const {
+  std::map<std::string, Order> engines;
   for (const SimNode& node : nodes_) {
-    if (!node.up) continue;
-    if (first == nullptr) first = &node;
-    const Desired& desired = node.conductor->desired();
-    if (desired != first->conductor->desired())
-      return fmt::format("{} has another record than {}", node.id, first->id);
-    if (node.conductor->controls()) controller = &node;
-    if (!node.card.can_carry()) continue;
-    devices.push_back(node.id);
-    if (desired.wish && node.card.holds(desired.wish->file, desired.wish->size)) holders.push_back(node.id);
+    if (!node.up || !node.role || node.role->role != Role::master || node.role->model_name != model) continue;
+    engines[node.id] = node.role->order;
+    for (const WorkerEndpoint& worker : node.role->workers) engines[worker.device] = node.role->order;
   }
-  if (first == nullptr) return "";
-  std::map<std::string, std::pair<Role, Order>> planned;
-  const auto& wish = first->conductor->desired().wish;
-  if (wish && controller == nullptr && !holders.empty()) return "nobody controls";
-  if (wish && controller != nullptr) {
-    const Conductor& conductor = *controller->conductor;
-    const bool fits = !holders.empty() && sim_plan(nodes_, *wish, devices, holders).ok();
-    const auto expected = fits ? Conductor::Stage::serving : Conductor::Stage::failed;
-    if (conductor.stage() != expected)
-      return fmt::format("{} is {} and not {}", controller->id, name_of(conductor.stage()),
-                         name_of(expected));
+  return engines;
+}
+
+/// Adds what should run to `planned`, by device.
+std::string Simulation::unsettled(const SimNode& controller,
+                                  std::map<std::string, std::pair<Role, Order>>& planned) const {
+  const auto views = controller.conductor->deployments();
+  const auto& wishes = controller.conductor->desired().wishes;
+  if (views.size() != wishes.size())
+    return fmt::format("{} deployments for {} wishes", views.size(), wishes.size());
+  for (const DeploymentView& view : views) {
     std::optional<Order> order;
-    for (const plan::Plan* plan : conductor.plans()) {
+    for (const plan::Plan* plan : view.plans) {
       for (const plan::Share& share : plan->shares) {
         const SimNode& node = nodes_[static_cast<std::size_t>(share.device[0] - 'a')];
         if (!node.up || !node.role || node.phase != Phase::ready)
@@ -155,10 +165,53 @@ std::string Simulation::unsettled() const {
         if (!order) order = node.role->order;
         if (node.role->order != *order) return fmt::format("{} runs for another order", share.device);
         if (node.role->rank != share.rank) return fmt::format("{} has another rank", share.device);
-        planned[share.device] = {share.rank == 0 ? Role::master : Role::worker, *order};
+        const Role role = share.rank == 0 ? Role::master : Role::worker;
+        if (role == Role::master && node.role->model_name != view.model)
+          return fmt::format("{} runs another model than {}", share.device, view.model);
+        if (!planned.try_emplace(share.device, role, *order).second)
+          return fmt::format("{} is in two runs", share.device);
       }
     }
-    if (fits && planned.empty()) return "serving nothing";
+  }
+  for (std::size_t i = 0; i < wishes.size(); ++i) {
+    const DeploymentView& view = views[i];
+    std::vector<std::string> devices;
+    std::vector<std::string> holders;
+    for (const SimNode& node : nodes_) {
+      if (!node.up || !node.card.can_carry() || planned.contains(node.id)) continue;
+      devices.push_back(node.id);
+      if (node.card.holds(wishes[i].file, wishes[i].size)) holders.push_back(node.id);
+    }
+    const bool fits = !holders.empty() && sim_plan(nodes_, wishes[i], devices, holders).ok();
+    if (view.stage != Stage::serving && (view.stage != Stage::failed || fits))
+      return fmt::format("{} is {}", view.model, name_of(view.stage));
+    if (view.stage == Stage::serving && view.plans.empty()) return view.model + " is serving nothing";
+  }
+  return "";
+}
+
+std::string Simulation::unsettled() const {
+  const SimNode* controller = nullptr;
+  const SimNode* first = nullptr;
+  bool is_held = false;
+  for (const SimNode& node : nodes_) {
+    if (!node.up) continue;
+    if (first == nullptr) first = &node;
+    const Desired& desired = node.conductor->desired();
+    if (desired != first->conductor->desired())
+      return fmt::format("{} has another record than {}", node.id, first->id);
+    if (!node.conductor->pending().empty()) return fmt::format("{} waits for a confirmation", node.id);
+    if (node.conductor->controls()) controller = &node;
+    is_held = is_held || (node.card.can_carry() &&
+                          std::any_of(desired.wishes.begin(), desired.wishes.end(), [&](const Wish& wish) {
+                            return node.card.holds(wish.file, wish.size);
+                          }));
+  }
+  if (first == nullptr) return "";
+  if (controller == nullptr && is_held) return "nobody controls";
+  std::map<std::string, std::pair<Role, Order>> planned;
+  if (controller != nullptr) {
+    if (std::string why = unsettled(*controller, planned); !why.empty()) return why;
   }
   for (const SimNode& node : nodes_) {
     if (!node.up || !node.role) continue;

@@ -16,7 +16,6 @@ namespace caravan::cluster {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using Stage = Conductor::Stage;
 
 inline Wish some_wish(const std::string& model = "m") {
   Wish wish;
@@ -55,6 +54,7 @@ struct Scene {
   std::unique_ptr<Conductor> conductor;
   std::vector<Desired> remembered;
   std::vector<MakePlan> asked;  ///< for plans
+  std::vector<HandOver> handed_over;
   std::vector<std::string> told;
   std::map<std::string, Assignment> wanted;  ///< of each device, the newest
   int assigned = 0;
@@ -67,6 +67,7 @@ struct Scene {
       if (const auto* remember = std::get_if<Remember>(&action)) remembered.push_back(remember->desired);
       if (const auto* plan = std::get_if<MakePlan>(&action)) asked.push_back(*plan);
       if (const auto* text = std::get_if<Told>(&action)) told.push_back(text->text);
+      if (const auto* handed = std::get_if<HandOver>(&action)) handed_over.push_back(*handed);
       if (const auto* command = std::get_if<Assign>(&action)) {
         wanted[command->device] = command->assignment;
         ++assigned;
@@ -134,12 +135,15 @@ struct Scene {
     }
   }
   void plan(std::vector<plan::Plan> replicas) { send(Planned{asked.back().number, std::move(replicas)}); }
+  void ask(const Wish& wish) { send(ChangeAsked{WishChange{wish, false, ""}}); }
+  void ask_beside(const Wish& wish) { send(ChangeAsked{WishChange{wish, true, ""}}); }
+  void stop(const std::string& model = "") { send(ChangeAsked{WishChange{std::nullopt, false, model}}); }
   /// b controls, c is linked, b (master) and c (worker) serve.
   void serve(const Wish& wish = some_wish()) {
     send(CardHeard{self, card_of(true)});
     report(self, Phase::idle);
     link("c", false);
-    send(WishAsked{wish});
+    ask(wish);
     pass(seconds(4));
     plan({plan_of({"b", "c"})});
     report("c", Phase::ready);
@@ -153,11 +157,23 @@ struct Scene {
         if (assignment.role == Role::idle) report(device, Phase::idle);
     }
   }
-  Stage stage() const { return conductor->stage(); }
+  /// Of that model; without a name, of the one that is ended, else of the oldest.
+  DeploymentView deployment(const std::string& model = "") const {
+    DeploymentView found;
+    for (DeploymentView& view : conductor->deployments()) {
+      const bool fits =
+          model.empty() ? found.model.empty() || view.stage == Stage::stopping : view.model == model;
+      if (fits) found = std::move(view);
+    }
+    return found;
+  }
+  Stage stage(const std::string& model = "") const { return deployment(model).stage; }
+  std::optional<Error> error(const std::string& model = "") const { return deployment(model).error; }
+  std::size_t plans(const std::string& model = "") const { return deployment(model).plans.size(); }
 };
 
 inline Desired desired_of(std::uint64_t epoch, const std::string& controller, bool wish = true) {
-  return {epoch, controller, wish ? std::optional(some_wish()) : std::nullopt};
+  return {epoch, epoch, controller, wish ? std::vector{some_wish()} : std::vector<Wish>()};
 }
 
 }  // namespace caravan::cluster

@@ -11,7 +11,6 @@ namespace caravan::cluster {
 namespace {
 
 constexpr std::size_t kMostNames = 64;
-constexpr std::size_t kMostTextBytes = 240;
 /// An epoch is, from the lowest bits on: 16 of who began it, 10 that count successions, the wishes. All
 /// together at most 2^53 (JSON).
 constexpr unsigned kSuccessionBits = 16;
@@ -31,17 +30,9 @@ std::string short_text(Fields& fields, std::string_view field, std::string text)
   return text;
 }
 
-std::vector<std::string> read_names(Fields& fields, const Json& object, const char* field) {
-  std::vector<std::string> names;
-  const auto found = object.find(field);
-  if (found == object.end() || found->is_null()) return names;
-  const bool usable = found->is_array() && found->size() <= kMostNames;
-  if (!usable) fields.fail(field, "must be a list of at most 64 texts");
-  if (!usable) return names;
-  for (const Json& name : *found) {
-    if (!name.is_string()) fields.fail(field, "must be a list of texts");
-    if (name.is_string()) names.push_back(short_text(fields, field, name.get<std::string>()));
-  }
+std::vector<std::string> read_names(Fields& fields, const char* field) {
+  std::vector<std::string> names = fields.texts_or_none(field, kMostNames);
+  for (std::string& name : names) name = short_text(fields, field, std::move(name));
   return names;
 }
 
@@ -51,6 +42,12 @@ std::optional<int> read_count(Fields& fields, const char* field) {
 }
 
 }  // namespace
+
+const Wish* Desired::find(std::string_view model) const {
+  const auto found =
+      std::find_if(wishes.begin(), wishes.end(), [&](const Wish& wish) { return wish.model == model; });
+  return found == wishes.end() ? nullptr : &*found;
+}
 
 bool is_newer(const Desired& a, const Desired& b) {
   return std::tie(a.epoch, a.controller) > std::tie(b.epoch, b.controller);
@@ -92,15 +89,20 @@ Json to_json(const Wish& wish) {
 }
 
 Json to_json(const Desired& desired) {
-  Json value{{"version", kDesiredVersion}, {"epoch", desired.epoch}, {"controller", desired.controller}};
-  if (desired.wish) value["wish"] = to_json(*desired.wish);
-  return value;
+  Json wishes = Json::array();
+  for (const Wish& wish : desired.wishes) wishes.push_back(to_json(wish));
+  return {{"version", kDesiredVersion},
+          {"epoch", desired.epoch},
+          {"since", desired.since},
+          {"controller", desired.controller},
+          {"wishes", std::move(wishes)}};
 }
 
 Result<Wish> wish_from_json(const Json& value) {
   Fields fields(value, "wish");
   Wish wish;
   wish.model = short_text(fields, "model", fields.text("model"));
+  if (wish.model.empty()) fields.fail("model", "must not be empty");
   wish.file = short_text(fields, "file", fields.text("file"));
   if (fs::path(wish.file).filename() != wish.file || wish.file == "." || wish.file == ".." ||
       wish.file.empty())
@@ -112,9 +114,8 @@ Result<Wish> wish_from_json(const Json& value) {
   wish.context = read_count(fields, "context");
   wish.parallel = read_count(fields, "parallel");
   wish.keep_free = Bytes{fields.whole_or("keep_free", 0)};
-  if (!fields.ok()) return fields.error();  // before `value` is taken for an object
-  wish.use = read_names(fields, value, "use");
-  wish.avoid = read_names(fields, value, "avoid");
+  wish.use = read_names(fields, "use");
+  wish.avoid = read_names(fields, "avoid");
   wish.plain = read_plain_workers(fields, "plain");
   if (!fields.ok()) return fields.error();
   return wish;
@@ -132,16 +133,24 @@ Result<Desired> desired_from_json(const Json& value) {
   Desired desired;
   desired.epoch = fields.whole("epoch");
   desired.controller = short_text(fields, "controller", fields.text("controller"));
-  if (const Json* wish = fields.object_or_none("wish")) {
-    auto read = wish_from_json(*wish);
-    if (!read) return read.error();
-    desired.wish = std::move(*read);
+  desired.since = fields.whole("since");
+  for (const Json& item : fields.list("wishes")) {
+    auto wish = wish_from_json(item);
+    if (!wish) return wish.error();
+    if (desired.find(wish->model) != nullptr) fields.fail("wishes", "must have each model once");
+    desired.wishes.push_back(std::move(*wish));
+    if (desired.wishes.size() <= kMostWishes) continue;
+    fields.fail("wishes", "must be at most 8");
+    break;
   }
   if (desired.epoch > kMostEpoch) fields.fail("epoch", "must be at most 2^52");
+  if (desired.since > desired.epoch || (desired.since == 0) != (desired.epoch == 0))
+    fields.fail("since", "must be an epoch up to this one");
   // Nobody could follow or succeed a controller without a name.
   if ((desired.epoch == 0) != desired.controller.empty())
     fields.fail("controller", "must be there from epoch 1 on, and not before");
-  if (desired.epoch == 0 && desired.wish) fields.fail("wish", "must not be there before epoch 1");
+  if (desired.epoch == 0 && !desired.wishes.empty())
+    fields.fail("wishes", "must not be there before epoch 1");
   if (!fields.ok()) return fields.error();
   return desired;
 }

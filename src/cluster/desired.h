@@ -18,7 +18,9 @@
 namespace caravan::cluster {
 
 inline constexpr int kDesiredVersion = 1;
-inline constexpr std::size_t kMaxDesiredBytes = std::size_t{64} << 10U;
+inline constexpr std::size_t kMostWishes = 8;
+inline constexpr std::size_t kMostTextBytes = 240;  ///< of a name in a wish
+inline constexpr std::size_t kMaxDesiredBytes = std::size_t{1} << 20U;
 
 /// The model that a person asked for. Devices are meant by their ids.
 struct Wish {
@@ -39,10 +41,13 @@ struct Wish {
 /// The newest one counts: of two, that of the higher epoch, then that of the higher controller's id.
 /// Everybody therefore ends with the same one, in whatever order they hear of them.
 struct Desired {
-  std::uint64_t epoch = 0;   ///< 0: nobody has ever asked for anything
+  std::uint64_t epoch = 0;  ///< 0: nobody has ever asked for anything
+  /// The epoch in which the controller has taken control: what runs by orders of an earlier one is nobody's.
+  std::uint64_t since = 0;
   std::string controller;    ///< id of the device that decides
-  std::optional<Wish> wish;  ///< nothing: no model should run
+  std::vector<Wish> wishes;  ///< each model once, oldest first; none: no model should run
 
+  const Wish* find(std::string_view model) const;
   bool operator==(const Desired&) const = default;
 };
 

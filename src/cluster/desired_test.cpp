@@ -10,8 +10,9 @@ namespace {
 
 /// Golden bytes of version 1: what another build of Caravan sends and keeps. They never change.
 constexpr const char* kDesiredV1 =
-    R"({"controller":"7KD2","epoch":67160809,"version":1,"wish":{"avoid":["b"],"context":4096,)"
-    R"("file":"m.gguf","for":"throughput","keep_free":5,"model":"m","parallel":2,"size":7,"use":["a"]}})";
+    R"({"controller":"7KD2","epoch":67160809,"since":51700,"version":1,"wishes":[{"avoid":["b"],"context":4096,)"
+    R"("file":"m.gguf","for":"throughput","keep_free":5,"model":"m","parallel":2,"size":7,"use":["a"]},)"
+    R"({"avoid":[],"file":"n.gguf","for":"latency","keep_free":0,"model":"n","size":8,"use":[]}]})";
 
 /// The way over a socket.
 Result<Desired> sent(const Json& json) {
@@ -26,7 +27,7 @@ Result<Desired> with(const char* field, const Json& value) {
 
 Result<Desired> with_wish(const char* field, const Json& value) {
   Json json = Json::parse(kDesiredV1);
-  json["wish"][field] = value;
+  json["wishes"][0][field] = value;
   return sent(json);
 }
 
@@ -40,8 +41,11 @@ TEST(Desired, GoldenBytesGoThereAndBack) {
   const auto read = desired_from_json(Json::parse(kDesiredV1));
   ASSERT_TRUE(read.ok()) << read.error().message;
   EXPECT_EQ(dump_json(to_json(*read)), kDesiredV1);
-  EXPECT_EQ(read->wish->objective, plan::Objective::throughput);
-  EXPECT_EQ(read->wish->context, 4096);
+  ASSERT_EQ(read->wishes.size(), 2U);
+  EXPECT_EQ(read->wishes[0].objective, plan::Objective::throughput);
+  EXPECT_EQ(read->wishes[0].context, 4096);
+  EXPECT_EQ(read->find("n"), &read->wishes[1]);
+  EXPECT_EQ(read->find("other"), nullptr);
   const auto nothing = sent(to_json(Desired{}));
   ASSERT_TRUE(nothing.ok()) << nothing.error().message;
   EXPECT_EQ(*nothing, Desired{});
@@ -52,12 +56,12 @@ TEST(Desired, PlainWorkersGoThereAndBack) {
                                  R"({"host":"fe80::1","memory":7,"port":1,"round_trip":0.0}])");
   const auto read = with_wish("plain", plain);
   ASSERT_TRUE(read.ok()) << read.error().message;
-  ASSERT_EQ(read->wish->plain.size(), 2U);
-  EXPECT_EQ(name_of(read->wish->plain[0]), "192.168.1.5:50052");
-  EXPECT_EQ(name_of(read->wish->plain[1]), "[fe80::1]:1");
-  EXPECT_EQ(to_json(read->wish->plain), plain);
-  EXPECT_EQ(find_plain(read->wish->plain, "[fe80::1]:1"), &read->wish->plain[1]);
-  EXPECT_EQ(find_plain(read->wish->plain, "fe80::1"), nullptr);
+  ASSERT_EQ(read->wishes.at(0).plain.size(), 2U);
+  EXPECT_EQ(name_of(read->wishes.at(0).plain[0]), "192.168.1.5:50052");
+  EXPECT_EQ(name_of(read->wishes.at(0).plain[1]), "[fe80::1]:1");
+  EXPECT_EQ(to_json(read->wishes.at(0).plain), plain);
+  EXPECT_EQ(find_plain(read->wishes.at(0).plain, "[fe80::1]:1"), &read->wish->plain[1]);
+  EXPECT_EQ(find_plain(read->wishes.at(0).plain, "fe80::1"), nullptr);
 }
 
 TEST(Desired, PlainWorkersThatCannotBeAreRefused) {
@@ -80,11 +84,12 @@ TEST(Desired, PlainWorkersThatCannotBeAreRefused) {
 }
 
 TEST(Desired, WhatIsLeftOutHasDefaults) {
-  const auto read = desired_from_json(Json::parse(
-      R"({"version":1,"epoch":1,"controller":"a","unknown":[],"wish":{"model":"m","file":"f","size":1}})"));
+  const auto read =
+      desired_from_json(Json::parse(R"({"version":1,"epoch":1,"since":1,"controller":"a","unknown":[],)"
+                                    R"("wishes":[{"model":"m","file":"f","size":1}]})"));
   ASSERT_TRUE(read.ok()) << read.error().message;
-  EXPECT_EQ(read->wish->objective, plan::Objective::latency);
-  EXPECT_FALSE(read->wish->context || read->wish->parallel);
+  EXPECT_EQ(read->wishes.at(0).objective, plan::Objective::latency);
+  EXPECT_FALSE(read->wishes.at(0).context || read->wishes.at(0).parallel);
 }
 
 TEST(Desired, HostileValuesAreNamed) {
@@ -94,7 +99,11 @@ TEST(Desired, HostileValuesAreNamed) {
   expect_refused(with("controller", 7), "controller");
   expect_refused(with("controller", "a\x1b[2J"), "controller");
   expect_refused(with("controller", std::string(1000, 'a')), "controller");
-  expect_refused(with("wish", 7), "wish");
+  for (const Json& value : {Json(67160810), Json(0), Json(-1), Json("1")})
+    expect_refused(with("since", value), "since");
+  for (const Json& value : {Json(7), Json::object(), Json()}) expect_refused(with("wishes", value), "wishes");
+  EXPECT_FALSE(with("wishes", Json::array({7})).ok());
+  expect_refused(with_wish("model", ""), "model");
   for (const char* file : {"", ".", "..", "/etc/passwd", "../m.gguf", "a/b", "m\n"})
     expect_refused(with_wish("file", file), "file");
   expect_refused(with_wish("file", std::string(1000, 'a')), "file");
@@ -108,12 +117,27 @@ TEST(Desired, HostileValuesAreNamed) {
   EXPECT_FALSE(desired_from_json(Json()).ok());
 }
 
+TEST(Desired, EachModelIsThereOnceAndThereAreAtMostEight) {
+  Json wish = Json::parse(kDesiredV1)["wishes"][0];
+  expect_refused(with("wishes", Json::array({wish, wish})), "wishes");
+  Json wishes = Json::array();
+  for (std::size_t i = 0; i < kMostWishes; ++i) {
+    wish["model"] = "m" + std::to_string(i);
+    wishes.push_back(wish);
+  }
+  EXPECT_TRUE(with("wishes", wishes).ok()) << "of one file, too";
+  wish["model"] = "one more";
+  wishes.push_back(wish);
+  expect_refused(with("wishes", wishes), "wishes");
+}
+
 TEST(Desired, ARecordWithoutControllerOrWithAWishBeforeTheFirstEpochIsRefused) {
-  expect_refused(with("epoch", 0), "controller");
+  expect_refused(with("epoch", 0), "since");
   Json json = Json::parse(kDesiredV1);
   json["epoch"] = 0;
+  json["since"] = 0;
   json["controller"] = "";
-  expect_refused(sent(json), "wish");
+  expect_refused(sent(json), "wishes");
 }
 
 TEST(Desired, ANewerVersionSaysSo) {
@@ -123,10 +147,10 @@ TEST(Desired, ANewerVersionSaysSo) {
 }
 
 TEST(Desired, TheHigherEpochIsNewerThenTheHigherId) {
-  EXPECT_TRUE(is_newer({2, "a", {}}, {1, "b", {}}));
-  EXPECT_TRUE(is_newer({1, "b", {}}, {1, "a", {}}));
-  EXPECT_FALSE(is_newer({1, "a", {}}, {1, "a", Wish{}}));
-  EXPECT_TRUE(is_newer({1, "a", {}}, Desired{}));
+  EXPECT_TRUE(is_newer({2, 1, "a", {}}, {1, 1, "b", {}}));
+  EXPECT_TRUE(is_newer({1, 1, "b", {}}, {1, 1, "a", {}}));
+  EXPECT_FALSE(is_newer({1, 1, "a", {}}, {1, 1, "a", {Wish{}}}));
+  EXPECT_TRUE(is_newer({1, 1, "a", {}}, Desired{}));
 }
 
 TEST(Desired, EpochsGrowAndDifferBetweenDevicesAndAWishOutranksSuccessions) {
@@ -163,8 +187,12 @@ TEST(Desired, TheLongestThatIsAcceptedCanBeKept) {
   const std::string longest(240, '"');  // two bytes each in JSON
   Json json = Json::parse(kDesiredV1);
   json["controller"] = longest;
-  for (const char* field : {"model", "file"}) json["wish"][field] = longest;
-  for (const char* field : {"use", "avoid"}) json["wish"][field] = std::vector<std::string>(64, longest);
+  json["wishes"] = Json::array();
+  for (std::size_t i = 0; i < kMostWishes; ++i) {
+    Json wish{{"model", longest.substr(i)}, {"file", longest}, {"size", 1}};
+    for (const char* field : {"use", "avoid"}) wish[field] = std::vector<std::string>(64, longest);
+    json["wishes"].push_back(std::move(wish));
+  }
   const auto desired = sent(json);
   ASSERT_TRUE(desired.ok()) << desired.error().message;
   ASSERT_TRUE(save_desired(folder->path() / "d", *desired).ok());
@@ -178,7 +206,7 @@ TEST(Desired, ADamagedFileIsNamed) {
   ASSERT_TRUE(folder.ok());
   const fs::path file = folder->path() / "desired.json";
   for (const std::string& content :
-       {std::string(), std::string("{"), std::string("[]"), std::string(70'000, ' ')}) {
+       {std::string(), std::string("{"), std::string("[]"), std::string(kMaxDesiredBytes + 1, ' ')}) {
     std::ofstream(file) << content;
     const auto found = load_desired(file);
     ASSERT_FALSE(found.ok());

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int kMaxRanks = 64;
 constexpr int kMaxLayers = 10000;
+constexpr std::size_t kMaxModels = 64;
 
 constexpr std::array<std::pair<Role, std::string_view>, 3> kRoles{
     {{Role::idle, "idle"}, {Role::worker, "worker"}, {Role::master, "master"}}};
@@ -181,6 +182,7 @@ Json to_json(const NodeState& state) {
   }
   if (!state.model.empty()) value["model"] = state.model;
   value["busy"] = state.busy;
+  if (!state.answering.empty()) value["answering"] = state.answering;
   if (state.error) value["error"] = caravan::to_json(*state.error);
   return value;
 }
@@ -200,6 +202,7 @@ Result<NodeState> node_state_from_json(const Json& value) {
   state.progress = fields.number_or("progress", 0);
   state.rpc_port = fields.small_or("rpc_port", 0);
   state.busy = fields.small_or("busy", 0);
+  state.answering = fields.texts_or_none("answering", kMaxModels);
   state.model = fields.text_or("model", "");
   state.engine_log = fields.text_or("engine_log", "");
   for (const Json& pid : fields.list_or_none("engine_pids")) {

@@ -95,8 +95,9 @@ struct NodeState {
   std::string engine_log;  ///< path of the engine's log on that device
   std::vector<Traffic> traffic;
   std::vector<ObservedLayers> observed;
-  int busy = 0;                ///< requests that this node's API is passing on at this moment
-  std::optional<Error> error;  ///< why the phase is failed
+  int busy = 0;                        ///< requests that this node's API is passing on at this moment
+  std::vector<std::string> answering;  ///< the models that these are for
+  std::optional<Error> error;          ///< why the phase is failed
 };
 
 Json to_json(const Assignment& assignment);

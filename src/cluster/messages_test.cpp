@@ -124,5 +124,21 @@ TEST(Order, EpochComesBeforeGeneration) {
   EXPECT_LT((Order{2, 1}), (Order{2, 2}));
 }
 
+TEST(Messages, AStateNamesTheModelsThatItAnswersFor) {
+  NodeState state;
+  state.device = "a";
+  state.busy = 2;
+  EXPECT_FALSE(to_json(state).contains("answering"));
+  state.answering = {"m", "n"};
+  const auto read = node_state_from_json(*parse_json(dump_json(to_json(state)), kMaxMessageBytes));
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->answering, state.answering);
+  Json json = to_json(state);
+  for (const Json& wrong : {Json(7), Json("m"), Json::array({7}), Json(std::vector<std::string>(65, "m"))}) {
+    json["answering"] = wrong;
+    EXPECT_FALSE(node_state_from_json(json).ok()) << wrong;
+  }
+}
+
 }  // namespace
 }  // namespace caravan::cluster

@@ -59,12 +59,6 @@ Json describe(const ReplicaView& view) {
   return {{"id", view.model}, {"object", "model"}, {"created", view.created}, {"owned_by", "caravan"}};
 }
 
-Json list_of_models(const ReplicaView& view) {
-  Json data = Json::array();
-  if (!view.model.empty()) data.push_back(describe(view));
-  return {{"object", "list"}, {"data", std::move(data)}};
-}
-
 Json health(const ReplicaView& view) { return {{"status", "ok"}, {"model", view.model}}; }
 
 ApiError not_ready(const ReplicaView& view) {
@@ -85,7 +79,7 @@ ApiError not_ready(const ReplicaView& view) {
 }
 
 std::string_view name_of(ReplicaView::Phase phase) {
-  constexpr std::array<std::string_view, 5> kNames{"none", "starting", "loading", "ok", "failed"};
+  constexpr std::array<std::string_view, 6> kNames{"none", "starting", "loading", "ok", "failed", "unknown"};
   return kNames.at(static_cast<std::size_t>(phase));
 }
 
@@ -97,8 +91,10 @@ std::string not_ready_body(const ReplicaView& view) {
   return dump_json(body);
 }
 
-ApiError unknown_model(std::string_view id) {
-  return ApiError{404, fmt::format("there is no model '{}' here", printable(id)), "model", "model_not_found"};
+ApiError unknown_model(std::string_view id, const std::vector<std::string>& served) {
+  const std::string which = served.empty() ? "none is served" : "served are: " + join(served, ", ");
+  return ApiError{404, fmt::format("there is no model '{}' here; {}", printable(id), printable(which)),
+                  "model", "model_not_found"};
 }
 
 ApiError wrong_method(const Route& route) {
@@ -139,6 +135,24 @@ asio::awaitable<void> send_not_ready(Responder& responder, ReplicaView view) {
   co_await responder.send(503, std::string(kJson), not_ready_body(view), extra_headers(503));
 }
 
+/// A request that a model's replica works on.
+class Counted {
+ public:
+  Counted(std::map<std::string, std::size_t>& counts, std::string model)
+      : counts_(counts), model_(std::move(model)) {
+    ++counts_[model_];
+  }
+  ~Counted() {
+    if (--counts_[model_] == 0) counts_.erase(model_);
+  }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::map<std::string, std::size_t>& counts_;
+  std::string model_;
+};
+
 milliseconds until(TimePoint end, milliseconds at_most) {
   const auto left = std::chrono::duration_cast<milliseconds>(end - Clock::now());
   return std::clamp(left, milliseconds(0), at_most);
@@ -146,8 +160,21 @@ milliseconds until(TimePoint end, milliseconds at_most) {
 
 }  // namespace
 
-OpenAiApi::OpenAiApi(std::function<ReplicaView()> replica, Options options)
-    : replica_(std::move(replica)), options_(options) {}
+OpenAiApi::OpenAiApi(Replicas replicas, Options options)
+    : replicas_(std::move(replicas)), options_(options) {}
+
+std::size_t OpenAiApi::in_flight() const {
+  std::size_t count = 0;
+  for (const auto& [model, requests] : in_flight_) count += requests;
+  return count;
+}
+
+std::vector<std::string> OpenAiApi::answering() const {
+  std::vector<std::string> models;
+  models.reserve(in_flight_.size());
+  for (const auto& [model, requests] : in_flight_) models.push_back(model);
+  return models;
+}
 
 asio::awaitable<void> OpenAiApi::handle(Request request, Responder& responder) {
   const auto foreign = options_.local_only ? check_local_origin(request) : std::nullopt;
@@ -176,49 +203,75 @@ asio::awaitable<void> OpenAiApi::handle(Request request, Responder& responder) {
 }
 
 asio::awaitable<void> OpenAiApi::inform(const Request& request, Responder& responder) {
-  const ReplicaView view = replica_();
   if (request.target == "/health") {
-    if (view.phase == ReplicaView::Phase::ready) {
-      co_await send_json(responder, health(view));
-    } else {
-      co_await send_not_ready(responder, view);
-    }
+    co_await report_health(responder);
     co_return;
   }
-  if (request.target == "/v1/models") {
-    co_await send_json(responder, list_of_models(view));
+  if (request.target != "/v1/models") {
+    std::string id = request.target.substr(kModelPrefix.size());
+    co_await show_model(std::move(id), responder);
     co_return;
   }
-  const std::string id = request.target.substr(kModelPrefix.size());
-  if (id == view.model) {
+  Json data = Json::array();
+  const std::vector<std::string> models = replicas_.models();
+  for (const std::string& model : models) data.push_back(describe(replicas_.choose({model})));
+  Json list{{"object", "list"}, {"data", std::move(data)}};
+  co_await send_json(responder, std::move(list));
+}
+
+/// One model that answers is enough.
+asio::awaitable<void> OpenAiApi::report_health(Responder& responder) {
+  ReplicaView first = replicas_.choose({});
+  std::optional<ReplicaView> ready;
+  if (first.phase == ReplicaView::Phase::ready) ready = first;
+  const std::vector<std::string> models = replicas_.models();
+  for (auto model = models.begin(); !ready && model != models.end(); ++model) {
+    ReplicaView view = replicas_.choose({*model});
+    if (view.phase == ReplicaView::Phase::ready) ready = std::move(view);
+  }
+  if (ready) {
+    co_await send_json(responder, health(*ready));
+  } else {
+    co_await send_not_ready(responder, std::move(first));
+  }
+}
+
+asio::awaitable<void> OpenAiApi::show_model(std::string id, Responder& responder) {
+  const std::vector<std::string> models = replicas_.models();
+  if (std::find(models.begin(), models.end(), id) == models.end()) {
+    ApiError unknown = unknown_model(id, models);
+    co_await send_error(responder, std::move(unknown));
+    co_return;
+  }
+  ReplicaView view = replicas_.choose({std::move(id)});
+  if (view.phase == ReplicaView::Phase::ready) {
     co_await send_json(responder, describe(view));
   } else {
-    co_await send_error(responder, unknown_model(id));
+    co_await send_not_ready(responder, std::move(view));
   }
 }
 
 asio::awaitable<void> OpenAiApi::generate(Request request, Responder& responder) {
   const auto endpoint = request.target == "/v1/completions" ? Endpoint::completion : Endpoint::chat;
-  ReplicaView view = replica_();
   const auto checked = check_generation_request(endpoint, request.body);
   if (const auto* wrong = std::get_if<ApiError>(&checked)) {
     co_await send_error(responder, *wrong);
+    co_return;
+  }
+  const auto kind = std::get<GenerationRequest>(checked);
+  ReplicaView view = replicas_.choose({kind.model});
+  if (view.phase == ReplicaView::Phase::unknown) {
+    ApiError unknown = unknown_model(kind.model, replicas_.models());
+    co_await send_error(responder, std::move(unknown));
     co_return;
   }
   if (view.phase != ReplicaView::Phase::ready) {
     co_await send_not_ready(responder, std::move(view));
     co_return;
   }
-  struct Counted {
-    explicit Counted(std::size_t& of) : count(of) { ++count; }
-    ~Counted() { --count; }
-    Counted(const Counted&) = delete;
-    Counted& operator=(const Counted&) = delete;
-    std::size_t& count;
-  } const counted(in_flight_);
+  const Counted counted(in_flight_, view.model);
   // A client that is gone cancels the exchange, whose connection closes, which makes llama-server stop.
   using namespace asio::experimental::awaitable_operators;
-  const auto kind = std::get<GenerationRequest>(checked);
   co_await (forward(kind, std::move(request.body), std::move(view.backend), responder) ||
             responder.client_gone());
 }

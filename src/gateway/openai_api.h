@@ -1,11 +1,13 @@
-// The OpenAI-compatible API in front of one replica's llama-server.
+// The OpenAI-compatible API in front of the llama-servers of replicas.
 //
 // GET /health, GET /v1/models, GET /v1/models/{id}, POST /v1/chat/completions, POST /v1/completions. Requests
 // are checked at the edge and passed on unchanged, byte for byte: the order of the fields of a JSON schema is
 // the order in which the model has to write them. Replies are passed back as they come.
 //
-// A replica serves one model, so every `model` is accepted, also none: clients have names built in. The reply
-// names the model that answered, which is llama-server's --alias and has to be the name shown here.
+// While one model is served, every `model` is accepted: clients have names built in. Of several the request
+// has to name one, else it is a 404 with their names; without any `model` it goes to the one that is served
+// the longest. The reply names the model that answered, which is llama-server's --alias and has to be the
+// name shown here.
 //
 // Errors are always {"error":{"message","type","param","code"}}, whoever made them. A stream that breaks
 // after its first event ends with one `data: {"error":...}` and without `[DONE]`.
@@ -15,8 +17,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <boost/asio/awaitable.hpp>
 
@@ -29,7 +33,7 @@ namespace caravan::gateway {
 
 /// What the gateway needs to know of the replica at the moment of a request.
 struct ReplicaView {
-  enum class Phase { none, starting, loading, ready, failed };
+  enum class Phase { none, starting, loading, ready, failed, unknown };  // unknown: not the model asked for
   Phase phase = Phase::none;
   double progress = 0;  ///< of loading, 0 to 1
   std::string message;  ///< why it is not ready: one line of cause ...
@@ -38,6 +42,17 @@ struct ReplicaView {
   std::string model;            ///< the name that clients see
   std::shared_ptr<void> lease;  ///< held while a request runs there: whoever chooses replicas counts by it
   std::int64_t created = 0;     ///< seconds since 1970
+};
+
+/// What a request says that matters for where it goes.
+struct ReplicaQuery {
+  std::string model;  ///< as the client names it; empty: it names none
+};
+
+/// Whoever knows the replicas. Neither may block.
+struct Replicas {
+  std::function<ReplicaView(const ReplicaQuery&)> choose;
+  std::function<std::vector<std::string>()> models;  ///< names of those that are to be served, oldest first
 };
 
 class OpenAiApi {
@@ -53,16 +68,20 @@ class OpenAiApi {
     std::size_t reply_bytes = std::size_t{32} << 20U;  ///< of a reply that is not streamed
   };
 
-  /// `replica` is asked once a request and must not block.
-  OpenAiApi(std::function<ReplicaView()> replica, Options options);
+  /// `replicas.choose` is asked once a request.
+  OpenAiApi(Replicas replicas, Options options);
 
   /// A Handler for HttpServer. This must outlive the server's handlers. Never throws but for cancellation.
   asio::awaitable<void> handle(Request request, Responder& responder);
 
   /// Requests that llama-server is working on now.
-  std::size_t in_flight() const { return in_flight_; }
+  std::size_t in_flight() const;
+  /// The models that these are for.
+  std::vector<std::string> answering() const;
 
  private:
+  asio::awaitable<void> report_health(Responder& responder);
+  asio::awaitable<void> show_model(std::string id, Responder& responder);
   asio::awaitable<void> inform(const Request& request, Responder& responder);
   asio::awaitable<void> generate(Request request, Responder& responder);
   asio::awaitable<void> forward(GenerationRequest kind, std::string body, engine::HttpAddress backend,
@@ -72,9 +91,9 @@ class OpenAiApi {
   asio::awaitable<void> pass_on_events(engine::HttpExchange& exchange, std::string content_type,
                                        TimePoint end, Responder& responder);
 
-  std::function<ReplicaView()> replica_;
+  Replicas replicas_;
   Options options_;
-  std::size_t in_flight_ = 0;
+  std::map<std::string, std::size_t> in_flight_;  ///< by model; none is 0
 };
 
 }  // namespace caravan::gateway

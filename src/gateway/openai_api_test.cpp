@@ -63,6 +63,67 @@ TEST(OpenAiApi, ShowsOneModelByName) {
   EXPECT_TRUE(body_of(none.ask(get("/v1/models")))["data"].empty());
 }
 
+TEST(OpenAiApi, OfSeveralModelsTheRequestNamesOne) {
+  ApiBench bench(replying(200, "{}"));
+  bench.others = {"large"};
+  EXPECT_EQ(bench.ask(chat(R"({"model":"large","messages":[{"role":"user"}]})")).status, 200U);
+  ApiBench nameless(replying(200, "{}"));
+  nameless.others = {"large"};
+  EXPECT_EQ(nameless.ask(chat(kStreamedChat)).status, 200U) << "goes to the oldest";
+  ApiBench unknown(unused());
+  unknown.others = {"large"};
+  const Json error = error_of(unknown.ask(chat(kChat)), 404);
+  EXPECT_EQ(error["code"], "model_not_found");
+  EXPECT_EQ(error["param"], "model");
+  EXPECT_EQ(error["message"], "there is no model 'gpt-4' here; served are: small, large");
+}
+
+TEST(OpenAiApi, ListsAllModelsAndShowsWhichIsReady) {
+  ApiBench bench(unused());
+  bench.others = {"large", "huge"};
+  bench.others_ready = false;
+  const Json list = body_of(bench.ask(get("/v1/models")));
+  ASSERT_EQ(list["data"].size(), 3U);
+  EXPECT_EQ(list["data"][2]["id"], "huge");
+  ApiBench one(unused());
+  one.others = {"large"};
+  one.others_ready = false;
+  EXPECT_EQ(body_of(one.ask(get("/v1/models/small")))["id"], "small");
+  ApiBench two(unused());
+  two.others = {"large"};
+  two.others_ready = false;
+  EXPECT_EQ(error_of(two.ask(get("/v1/models/large")), 503)["code"], "model_starting");
+}
+
+TEST(OpenAiApi, IsHealthyWhileAnyModelAnswers) {
+  ApiBench bench(unused());
+  bench.view.phase = ReplicaView::Phase::failed;
+  bench.others = {"large"};
+  const auto reply = bench.ask(get("/health"));
+  EXPECT_EQ(reply.status, 200U);
+  EXPECT_EQ(body_of(reply)["model"], "large");
+  ApiBench none(unused());
+  none.view.phase = ReplicaView::Phase::failed;
+  none.others = {"large"};
+  none.others_ready = false;
+  EXPECT_EQ(error_of(none.ask(get("/health")), 503)["code"], "model_failed");
+}
+
+TEST(OpenAiApi, KnowsWhichModelsItPassesRequestsOnFor) {
+  std::vector<std::string> during;
+  OpenAiApi* api = nullptr;
+  ApiBench bench([&](Request /*request*/, Responder& responder) -> asio::awaitable<void> {
+    during = api->answering();
+    co_await responder.send(200, "application/json", "{}");
+  });
+  api = &bench.api;
+  bench.others = {"large"};
+  bench.ask(chat(R"({"model":"large","messages":[{"role":"user"}]})"));
+  EXPECT_EQ(during, std::vector<std::string>{"large"});
+  EXPECT_TRUE(bench.api.answering().empty());
+  EXPECT_EQ(bench.api.in_flight(), 0U);
+}
+
 TEST(OpenAiApi, UnknownPathsSayWhatThereIs) {
   ApiBench bench(unused());
   const Json error = error_of(bench.ask(post_to("/v1/chat/completion", kChat)), 404);

@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -58,6 +59,7 @@ constexpr std::array kMessageFields{
 class Reader final : public nlohmann::json_sax<Json> {
  public:
   bool stream = false;
+  std::string model;
   bool has_prompt = false;
   std::size_t messages = 0;
   std::optional<ApiError> failure;
@@ -73,7 +75,10 @@ class Reader final : public nlohmann::json_sax<Json> {
     return value(whole, static_cast<std::int64_t>(std::min(number, kMost)));
   }
   bool number_float(double /*number*/, const std::string& /*text*/) override { return value(fraction); }
-  bool string(std::string& /*text*/) override { return value(text); }
+  bool string(std::string& read) override {
+    if (depth_ == 1 && key_ == "model") model = read;
+    return value(text);
+  }
   bool binary(Json::binary_t& /*bytes*/) override { return false; }
 
   bool start_object(std::size_t /*elements*/) override {
@@ -102,6 +107,7 @@ class Reader final : public nlohmann::json_sax<Json> {
     if (depth_ == 1) {
       // The last field of a name counts.
       if (name == "stream") stream = false;
+      if (name == "model") model.clear();
       in_messages_ = false;
       key_ = name;
     }
@@ -181,7 +187,7 @@ std::variant<GenerationRequest, ApiError> check_generation_request(Endpoint endp
   if (endpoint == Endpoint::completion && !reader.has_prompt) {
     return ApiError{400, "'prompt' is missing", "prompt", "invalid_value"};
   }
-  return GenerationRequest{endpoint, reader.stream};
+  return GenerationRequest{endpoint, reader.stream, std::move(reader.model)};
 }
 
 }  // namespace caravan::gateway

@@ -1,6 +1,7 @@
 // Checks requests for completions at the edge: what reaches llama-server has the right shape. Pure.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -13,6 +14,7 @@ enum class Endpoint { chat, completion };
 struct GenerationRequest {
   Endpoint endpoint = Endpoint::chat;
   bool stream = false;
+  std::string model;  ///< as the client names it; empty: it names none
 };
 
 /// A wrong body is a 400 whose `param` names the field. Fields that are not known here are left to

@@ -117,5 +117,19 @@ TEST(GenerationRequest, RefusesDeepNestingAndSurvivesVeryDeepNesting) {
   EXPECT_THAT(refused(Endpoint::chat, nested(5'000'000)).message, HasSubstr("deeper"));
 }
 
+TEST(OpenAiRequest, TheModelIsTheLastOneThatTheRequestNamesItself) {
+  const auto model_in = [](std::string_view body) {
+    const auto checked = check_generation_request(Endpoint::completion, body);
+    const auto* request = std::get_if<GenerationRequest>(&checked);
+    return request == nullptr ? "refused" : request->model;
+  };
+  EXPECT_EQ(model_in(R"({"prompt":"x","model":"m"})"), "m");
+  EXPECT_EQ(model_in(R"({"prompt":"x"})"), "");
+  EXPECT_EQ(model_in(R"({"prompt":"x","model":null})"), "");
+  EXPECT_EQ(model_in(R"({"model":"a","prompt":"x","model":"b"})"), "b");
+  EXPECT_EQ(model_in(R"({"model":"a","prompt":"x","model":null})"), "");
+  EXPECT_EQ(model_in(R"({"model":"a","prompt":"x","tools":[{"model":"b"}],"user":"c"})"), "a");
+}
+
 }  // namespace
 }  // namespace caravan::gateway

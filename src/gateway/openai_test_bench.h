@@ -1,8 +1,10 @@
 // For tests: the OpenAI API in front of a llama-server that does what its handler says.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -29,7 +31,8 @@ inline std::string get(const std::string& path) {
 /// A llama-server that does what its handler says, and the API in front of it.
 struct ApiBench {
   explicit ApiBench(Handler llama_server, OpenAiApi::Options options = {})
-      : api([this] { return view; }, options) {
+      : api({[this](const ReplicaQuery& query) { return choose(query); }, [this] { return models(); }},
+            options) {
     view.phase = ReplicaView::Phase::ready;
     view.model = "small";
     view.created = 1'700'000'000;
@@ -46,7 +49,26 @@ struct ApiBench {
     return reply;
   }
 
-  ReplicaView view;
+  std::vector<std::string> models() const {
+    std::vector<std::string> all = others;
+    if (!view.model.empty()) all.insert(all.begin(), view.model);
+    return all;
+  }
+  /// As the node does it: any name while there is one model.
+  ReplicaView choose(const ReplicaQuery& query) const {
+    ReplicaView chosen = view;
+    if (others.empty() || query.model.empty() || query.model == view.model) return chosen;
+    const bool known = std::find(others.begin(), others.end(), query.model) != others.end();
+    chosen.model = query.model;
+    if (!known) chosen.phase = ReplicaView::Phase::unknown;
+    if (known && !others_ready) chosen.phase = ReplicaView::Phase::starting;
+    if (known && others_ready) chosen.phase = ReplicaView::Phase::ready;
+    return chosen;
+  }
+
+  ReplicaView view;                 ///< of the oldest model
+  std::vector<std::string> others;  ///< served beside it, by the same llama-server
+  bool others_ready = true;
   OpenAiApi api;
   ServerBench servers;
 };

@@ -40,8 +40,10 @@ class Device:
         shutil.copy(test.speed, self.home / "speed.json")
         self.env = {**self.lab.environment(), "CARAVAN_HOME": str(self.home)}
 
-    def give(self, model):
-        (self.home / "models" / model.name).hardlink_to(model)
+    def give(self, model, name=None):
+        path = self.home / "models" / (name or model.name)
+        path.hardlink_to(model)
+        return str(path)
 
     def caravan(self, *args, code=0):
         done = self.lab.run(self.number, [BIN, *args], timeout=DEADLINE, env=self.env)
@@ -82,7 +84,25 @@ class Device:
         return set(names) <= linked
 
     def serving(self):
-        return self.view()["deployment"].get("stage") == "serving"
+        deployments = self.view()["deployments"]
+        return bool(deployments) and all(one["stage"] == "serving" for one in deployments)
+
+    def engine_pids(self):
+        """Of its llama-server."""
+        return [pid for pid in sorted(self.lab.pids(self.number))
+                if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "llama-server"]
+
+    def call(self, path, body=None):
+        """(status, reply) of this device's own API."""
+        script = ("import sys,urllib.error,urllib.request\n"
+                  "r=urllib.request.Request('http://127.0.0.1:8080'+sys.argv[1],sys.argv[2].encode() or None,"
+                  "{'Content-Type':'application/json'})\n"
+                  "try: a=urllib.request.urlopen(r,timeout=100)\n"
+                  "except urllib.error.HTTPError as e: a=e\n"
+                  "print(a.status,a.read().decode())")
+        done = self.lab.run(self.number, [sys.executable, "-c", script, path, json.dumps(body) if body else ""], timeout=DEADLINE)
+        status, reply = done.stdout.split(" ", 1)
+        return int(status), json.loads(reply)
 
     def ask(self, question=None):
         """(status, answer) through this device's own API."""
@@ -258,11 +278,11 @@ class ClusterTest(unittest.TestCase):
         self.assertRegex(told, rf"plain worker {re.escape(address)}:50052: layers \d+-\d+; insecure")
         before = one.ask()
         self.assertIn("Paris", before)
-        shares = one.view()["deployment"]["replicas"][0]["shares"]
+        shares = one.view()["deployments"][0]["replicas"][0]["shares"]
         self.assertEqual([share["plain"] for share in shares], [False, True])
         self.assertGreater(shares[1]["layers"], 0)
         plain.kill()
-        shares_of_all = lambda: [len(replica["shares"]) for replica in one.view()["deployment"]["replicas"]]  # noqa: E731
+        shares_of_all = lambda: [len(replica["shares"]) for replica in one.view()["deployments"][0]["replicas"]]  # noqa: E731
         wait_for(lambda: shares_of_all() == [1] and one.serving(), "a plan without it", 60)
         self.assertEqual(one.ask(), before)
 
@@ -278,6 +298,43 @@ class ClusterTest(unittest.TestCase):
         view = phones[1].view()
         self.assertEqual([one["role"] for one in view["devices"]], ["master", "master"])
         self.assertEqual(phones[0].ask(), phones[1].ask())
+
+    def test_two_models_at_once_each_answers_by_its_name(self):
+        one, two = self.device(1), self.device(2)
+        first, second, third = one.give(self.model, "first.gguf"), two.give(self.model, "second.gguf"), two.give(self.model, "third.gguf")
+        one.up()
+        self.join_by_code(one, two)
+        self.wait_linked(one, two)
+        one.caravan("serve", first, "--context", "512", "--avoid", "phone-2")
+        engine = one.engine_pids()
+        self.assertEqual(len(engine), 1)
+        # phone-1 controls and has not this file: phone-2 makes the plan.
+        two.caravan("serve", second, "--context", "512", "--beside")
+        self.assertEqual(one.engine_pids(), engine, "the first model was disturbed")
+        for phone in (one, two):
+            status, models = phone.call("/v1/models")
+            self.assertEqual((status, [one["id"] for one in models["data"]]), (200, ["first", "second"]))
+            for name in ("first", "second"):
+                status, reply = phone.call("/v1/chat/completions", {**QUESTION, "model": name})
+                self.assertEqual((status, reply.get("model")), (200, name), reply)
+                self.assertIn("Paris", reply["choices"][0]["message"]["content"])
+            self.assertEqual(phone.call("/v1/chat/completions", QUESTION)[1]["model"], "first")
+            status, reply = phone.call("/v1/chat/completions", {**QUESTION, "model": "gpt-4"})
+            self.assertEqual((status, reply["error"]["code"]), (404, "model_not_found"))
+            self.assertIn("first, second", reply["error"]["message"])
+        chat = json.loads(one.caravan("chat", "--model", "second", "--max-tokens", "4", "--json", "Say hello."))
+        self.assertEqual(chat["model"], "second")
+        said = two.lab.run(2, [BIN, "serve", third, "--beside"], timeout=DEADLINE, env=two.env)
+        self.assertNotEqual(said.returncode, 0)
+        self.assertIn("phone-1 carries 'first', phone-2 carries 'second'", said.stderr)
+        two.caravan("serve", "--stop", "third")
+        two.caravan("serve", "--stop", "second")
+        wait_for(lambda: [one["model"] for one in two.view()["deployments"]] == ["first"], "the second model to end", 20)
+        wait_for(lambda: not two.engine_pids(), "its engine to end", 20)
+        self.assertEqual(one.engine_pids(), engine, "the first model was disturbed")
+        self.assertEqual(two.call("/v1/chat/completions", {**QUESTION, "model": "any"})[1]["model"], "first")
+        one.caravan("serve", "--stop")
+        wait_for(lambda: not one.engine_pids(), "all to end", 20)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// A device's card and the record of what the cluster should do, as they come from a socket or the disk. What
+// A device's card, a request of a person's and the record of what the cluster should do, as they come from a socket or the disk. What
 // is accepted must survive the way back, and fit into the file that it is kept in.
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +8,7 @@
 
 #include "cluster/card.h"
 #include "cluster/desired.h"
+#include "cluster/wish_change.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace caravan;
@@ -19,6 +20,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!kept) std::abort();
     const auto again = cluster::desired_from_json(*kept);
     if (!again || *again != *desired || cluster::is_newer(*again, *desired)) std::abort();
+  }
+  if (const auto change = cluster::wish_change_from_json(*json)) {
+    const auto again = cluster::wish_change_from_json(cluster::to_json(*change));
+    if (!again || *again != *change || !cluster::leaves_others(*change)) std::abort();
   }
   if (const auto card = cluster::card_from_json(*json)) {
     const auto sent = parse_json(dump_json(cluster::to_json(*card)), 1U << 24U);

@@ -1,0 +1,70 @@
+// What the deployments of one controller have in common: the devices, who holds which of them, whose turn it
+// is to plan, and the count of orders. Pure.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cluster/card.h"
+#include "cluster/desired.h"
+#include "cluster/messages.h"
+
+namespace caravan::cluster {
+
+class Fulfilment;
+
+/// A device as this one sees it.
+struct Peer {
+  bool linked = false;
+  TimePoint since;  ///< when `linked` became what it is
+  std::optional<NodeCard> card;
+  std::optional<NodeState> state;
+  const Fulfilment* holder = nullptr;  ///< the deployment that it carries a share of, or is to carry one of
+  TimePoint free_since{};              ///< when the last one let it go
+  Order failed_with;                   ///< the newest order that its engine failed with
+  TimePoint spare_until{};             ///< because of that, or of losses
+  int failures = 0;                    ///< of its engine
+  TimePoint failed_at{};               ///< the newest of them
+  int losses = 0;                      ///< out of what ran, each within kSteady of the one before
+  TimePoint lost_at{};                 ///< the newest of them
+
+  /// An engine that fails that shortly before its device is lost has died with it, and is not to blame.
+  static constexpr std::chrono::seconds kLastBreath{10};
+  /// Spared after it was lost out of what ran, again within kSteady: doubled with each time.
+  static constexpr std::chrono::minutes kFlapping{1};
+  static constexpr std::chrono::minutes kSteady{15};
+
+  /// `was_running`: it carried a share of something.
+  void note_loss(bool was_running, TimePoint now);
+  bool can_carry() const { return linked && card && card->can_carry(); }
+  bool holds(const Wish& wish) const { return card && card->holds(wish.file, wish.size); }
+};
+
+/// Owned by the Conductor; its deployments refer to it.
+struct Commons {
+  std::map<std::string, Peer> peers;  ///< with this device, which is always linked
+  Desired desired;
+  std::uint64_t generation = 0;  ///< of the newest order of this epoch
+  std::uint64_t plans = 0;       ///< number of the newest MakePlan
+  /// Devices that were let go since the conductor looked last, and by whom.
+  std::map<std::string, const Fulfilment*> freed;
+  int endings = 0;                      ///< deployments whose wish is gone and that still run
+  const Fulfilment* planner = nullptr;  ///< whose plan is being made: one after the other, the oldest first
+  TimePoint planner_until{};            ///< then others do not wait for it any more
+
+  /// Generations count from one for all deployments, so that each order is given once; the second of the two
+  /// is for ending what the first has started.
+  Order next_order() {
+    generation += 2;
+    return {desired.epoch, generation - 1};
+  }
+  /// Everybody who is linked, or has no engine, which takes no measuring.
+  bool everybody_measured() const;
+  /// Another wish names it as one of its own.
+  bool is_reserved(const std::string& device, const Wish& wish) const;
+};
+
+}  // namespace caravan::cluster

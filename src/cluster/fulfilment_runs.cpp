@@ -1,0 +1,210 @@
+// The fulfilment's part that plans replicas, drives them through their controllers, and judges their ends.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "cluster/fulfilment.h"
+
+namespace caravan::cluster {
+namespace {
+
+/// What a person wants of a plan, the most important first.
+struct Merit {
+  std::size_t wished = 0;  ///< devices that take part as the person has asked
+  int context = 0;         ///< where that is what matters
+  double decode = 0;       ///< tokens/s of all replicas
+};
+
+Merit merit_of(const std::vector<const plan::Plan*>& plans, const Wish& wish) {
+  Merit merit;
+  for (const plan::Plan* plan : plans) {
+    merit.decode += plan->predicted.decode;
+    if (wish.objective == plan::Objective::fit) merit.context = std::max(merit.context, plan->context);
+    for (const plan::Share& share : plan->shares)
+      merit.wished += static_cast<std::size_t>(std::count(wish.use.begin(), wish.use.end(), share.device)) +
+                      (find_plain(wish.plain, share.device) != nullptr ? 1 : 0);
+  }
+  return merit;
+}
+
+void add_devices(const plan::Plan& plan, std::set<std::string>& devices) {
+  for (const plan::Share& share : plan.shares) devices.insert(share.device);
+}
+
+}  // namespace
+
+void Fulfilment::ask_for_plan(bool spare, TimePoint now, Actions& actions) {
+  MakePlan plan{++commons_.plans, wish_, {}, {}};
+  sparing_ = false;
+  for (const auto& [device, peer] : commons_.peers) {
+    if (!is_available(device, peer)) continue;
+    if (spare && now < peer.spare_until) {
+      sparing_ = true;
+      continue;
+    }
+    plan.devices.push_back(device);
+    if (peer.holds(wish_)) plan.holders.push_back(device);
+  }
+  if (sparing_ && plan.holders.empty()) return ask_for_plan(false, now, actions);
+  plan_number_ = plan.number;
+  commons_.planner = this;
+  commons_.planner_until = now + kPlanTurn;
+  asked_for_ = std::set<std::string>(plan.devices.begin(), plan.devices.end());
+  actions.push_back(std::move(plan));
+}
+
+void Fulfilment::make_plan(TimePoint now, Actions& actions) {
+  const auto& peers = commons_.peers;
+  const auto can_be_master = [this](const auto& entry) {
+    return entry.second.holds(wish_) && is_available(entry.first, entry.second);
+  };
+  if (!std::any_of(peers.begin(), peers.end(), can_be_master)) {
+    planned_for_.clear();
+    return fail_to_plan(
+        Error{Code::unavailable, fmt::format("no device that is here has {} and can run it", wish_.file),
+              "wake the device that has it, or run `caravan serve` on another one: it fetches the model"},
+        now);
+  }
+  stage_ = Stage::planning;
+  error_.reset();
+  act_at_ = now + kPlanTime;
+  ask_for_plan(true, now, actions);
+}
+
+std::string Fulfilment::held_by_others() const {
+  std::map<std::string, std::vector<std::string>> devices;
+  for (const auto& [device, peer] : commons_.peers) {
+    if (peer.linked && peer.holder != nullptr && peer.holder != this)
+      devices[peer.holder->wish().model].push_back(device);
+  }
+  std::vector<std::string> parts;
+  parts.reserve(devices.size());
+  for (const auto& [model, names] : devices)
+    parts.push_back(
+        fmt::format("{} {} '{}'", fmt::join(names, " and "), names.size() == 1 ? "carries" : "carry", model));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+/// What other models hold is part of the cause, and giving it up a cure.
+Error Fulfilment::with_holders(Error error) const {
+  const std::string held = held_by_others();
+  if (held.empty()) return error;
+  error.message += "; " + held;
+  error.hint = fmt::format(
+      "give the others fewer devices (`caravan serve MODEL --beside` again, with --use or --avoid), or serve "
+      "'{}' without --beside, which ends them",
+      wish_.model);
+  return error;
+}
+
+/// They may have gone, or become another deployment's, while it was planned.
+bool Fulfilment::all_available(const std::vector<plan::Plan>& replicas) const {
+  return std::all_of(replicas.begin(), replicas.end(), [this](const plan::Plan& plan) {
+    return std::all_of(plan.shares.begin(), plan.shares.end(), [this](const plan::Share& share) {
+      if (find_plain(wish_.plain, share.device) != nullptr) return true;
+      const auto peer = commons_.peers.find(share.device);
+      return peer != commons_.peers.end() && is_available(share.device, peer->second);
+    });
+  });
+}
+
+void Fulfilment::change_plan(std::vector<plan::Plan> replicas, TimePoint now, Actions& actions) {
+  std::vector<const plan::Plan*> others;
+  others.reserve(replicas.size());
+  for (const plan::Plan& plan : replicas) others.push_back(&plan);
+  const Merit current = merit_of(plans(), wish_);
+  const Merit next = merit_of(others, wish_);
+  const bool is_better = next.wished != current.wished     ? next.wished > current.wished
+                         : next.context != current.context ? next.context > current.context
+                                                           : next.decode > current.decode * kWorthwhile;
+  if (!is_better || !all_available(replicas)) return;
+  actions.push_back(
+      Told{fmt::format("another plan for '{}' gives {:.1f} instead of {:.1f} tokens/s: changing to it",
+                       wish_.model, next.decode, current.decode)});
+  std::set<std::string> devices;
+  for (const plan::Plan* plan : plans()) add_devices(*plan, devices);
+  for (const plan::Plan& plan : replicas) add_devices(plan, devices);
+  hold(devices, now);
+  next_plans_ = std::move(replicas);
+  stop_runs(now, actions);
+}
+
+void Fulfilment::start_runs(std::vector<plan::Plan> replicas, TimePoint now, Actions& actions) {
+  if (replicas.empty() || !all_available(replicas)) return wait(now, kFirstRetry);
+  run_order_ = commons_.next_order();
+  stage_ = Stage::starting;
+  lost_device_ = false;
+  error_.reset();
+  runs_.clear();
+  std::set<std::string> devices;
+  for (plan::Plan& plan : replicas) {
+    add_devices(plan, devices);
+    Deployment deployment{wish_.file, wish_.model, plan, 1, wish_.plain};
+    runs_.push_back({std::move(plan), std::make_unique<Controller>(std::move(deployment), run_order_, now)});
+  }
+  hold(devices, now);
+  feed_runs(Tick{}, now, actions);
+}
+
+void Fulfilment::stop_runs(TimePoint now, Actions& actions) {
+  stage_ = Stage::stopping;
+  feed_runs(StopAsked{}, now, actions);
+}
+
+void Fulfilment::feed_runs(const Event& event, TimePoint now, Actions& actions) {
+  if (runs_.empty()) return;
+  for (Run& run : runs_) {
+    if (!run.ended) feed(run, event, now, actions);
+  }
+  if (std::all_of(runs_.begin(), runs_.end(), [](const Run& run) { return run.ended; }))
+    runs_over(now, actions);
+}
+
+void Fulfilment::feed(Run& run, const Event& event, TimePoint now, Actions& actions) {
+  for (Action& action : run.controller->on(event, now)) {
+    if (auto* command = std::get_if<Assign>(&action)) actions.push_back(std::move(*command));
+    if (auto* ended = std::get_if<Ended>(&action)) {
+      run.ended = true;
+      if (ended->error) error_ = std::move(ended->error);
+    }
+    if (!std::holds_alternative<Serving>(action) || stage_ != Stage::starting) continue;
+    stage_ = Stage::serving;
+    serving_since_ = now;
+    quiet_since_ = now;
+  }
+  if (run.ended) run_ended(now);
+}
+
+void Fulfilment::run_ended(TimePoint now) {
+  if (!next_plans_)
+    planned_for_.clear();  // a plan for all devices may be better than what is left of this one
+  std::set<std::string> devices;
+  for (const plan::Plan* plan : plans()) add_devices(*plan, devices);
+  if (devices.empty()) return;  // see runs_over
+  if (!next_plans_) hold(devices, now);
+  const auto doubled = kStable * (std::int64_t{1} << std::min(failures_++, 8));
+  improve_after_ = now + std::min<std::chrono::milliseconds>(doubled, kLongestRetry);
+}
+
+void Fulfilment::runs_over(TimePoint now, Actions& actions) {
+  const bool asked = stage_ == Stage::stopping;
+  runs_.clear();
+  if (ending_) {
+    stage_ = Stage::idle;
+    --commons_.endings;
+    hold({}, now);
+  } else if (next_plans_) {
+    start_runs(*std::exchange(next_plans_, std::nullopt), now, actions);
+  } else if (asked || lost_device_ || !error_) {
+    wait(now, kFirstRetry);
+  } else {
+    plan_failed_ = false;
+    const auto doubled = kFirstRetry * (std::int64_t{1} << std::min(failures_++, 12));
+    const auto delay = std::min<std::chrono::milliseconds>(doubled, kLongestRetry);
+    fail(*error_, now + delay);
+  }
+}
+
+}  // namespace caravan::cluster
