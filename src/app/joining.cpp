@@ -84,7 +84,7 @@ asio::awaitable<Result<Joined>> join_with(const fs::path& folder, const link::Id
   };
   const auto failure = co_await converse(talk, machine, std::move(actions), carry_out);
   const link::PublicKey inviter = talk->socket->connection().peer_key();
-  talk->socket->close();
+  talk->end();
   if (failure) co_return *failure;
   if (!document) co_return Error{Code::disconnected, "the other device ended the pairing", "try again"};
   co_return settle(folder, identity, *document, inviter);

@@ -10,6 +10,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <spdlog/spdlog.h>
 
 #include "link/dial_policy.h"
 #include "link/discovery.h"
@@ -54,6 +55,7 @@ struct Mesh::Inner : std::enable_shared_from_this<Mesh::Inner> {
   link::Hello hello() const;
   void start_discovery();
   void opened(link::Session& session);
+  void liveness(const link::Session& session, link::Liveness now);
   void lost(const std::string& device, const Error& why);
   bool received(link::Session& session, const link::Payload& payload);
   void take_document(const std::string& device, const Json& body);
@@ -108,7 +110,7 @@ link::LinkOwner Mesh::Inner::owner() {
     return events.target(device, target);
   };
   owner.opened = [this](link::Session& session) { opened(session); };
-  owner.liveness = [this](link::Session&, link::Liveness) { events.changed(); };
+  owner.liveness = [this](link::Session& session, link::Liveness now) { liveness(session, now); };
   owner.lost = [this](const std::string& device, const Error& why) { lost(device, why); };
   owner.received = [this](link::Session& session, const link::Payload& payload) {
     return received(session, payload);
@@ -160,6 +162,15 @@ void Mesh::Inner::opened(link::Session& session) {
   policy.linked(device);
   send(session, kSummary, to_json(roster.membership().summary()));
   events.linked(device);
+  events.changed();
+}
+
+/// That it is lost, its end tells.
+void Mesh::Inner::liveness(const link::Session& session, link::Liveness now) {
+  const std::string name = roster.name_of(session.peer());
+  if (now == link::Liveness::suspect)
+    spdlog::warn("{} is silent: no word for {}", name, format_duration(session.silence()));
+  if (now == link::Liveness::alive) spdlog::info("{} is heard again", name);
   events.changed();
 }
 

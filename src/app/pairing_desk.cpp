@@ -25,13 +25,12 @@ Error not_open() {
 
 asio::awaitable<std::optional<std::string>> first_message(std::shared_ptr<PairingTalk> talk) {
   const TimePoint until = Clock::now() + link::kPairingStep;
-  while (talk->inbox.empty() && !talk->broken && Clock::now() < until) {
+  while (!talk->inbox && !talk->broken && Clock::now() < until) {
     const std::uint64_t seen = talk->change.count();
     co_await (talk->change.past(seen) || pairing_pause(until));
   }
-  if (talk->inbox.empty()) co_return std::nullopt;
-  std::string message = std::move(talk->inbox.front());
-  talk->inbox.pop_front();
+  std::optional<std::string> message = std::move(talk->inbox);
+  talk->next();
   co_return message;
 }
 
@@ -166,7 +165,7 @@ asio::awaitable<void> PairingDesk::Inner::serve(std::shared_ptr<Inner> self,
     const std::uint64_t seen = talk->change.count();
     co_await (talk->change.past(seen) || pairing_pause(until));
   }
-  talk->socket->close();
+  talk->end();
 }
 
 link::PairingSides PairingDesk::Inner::sides(PairingTalk& talk) const {
@@ -191,6 +190,7 @@ link::PairingActions PairingDesk::Inner::carry_out(Machine& machine, const link:
   } else if (const auto* admitted = std::get_if<link::AdmitDevice>(&action)) {
     if (auto added = roster.add(admitted->device, admitted->name); !added)
       return machine.cannot_admit(added.error());
+    talk->socket->allow(link::kMaxWelcomeBytes);  // it is a member now, and gets the membership
     joined = admitted->name;
     return machine.welcome(roster.membership().document());
   }

@@ -16,6 +16,7 @@
 namespace caravan::link {
 
 inline constexpr int kLinkPort = 7433;
+/// Until the pairing has proved who is there; then kMaxWelcomeBytes (MessageSocket::allow).
 inline constexpr std::size_t kPairingMessageBytes = std::size_t{64} << 10U;
 /// Of a whole pairing, on both sides: two people look at two screens.
 inline constexpr std::chrono::milliseconds kPairingTime{180'000};

@@ -46,7 +46,7 @@ struct LinkOwner {
   /// False for a name that nobody knows.
   std::function<bool(Session&, const Payload&)> received;
   /// Somebody, stranger or member, asks for pairing; the key is the socket's connection().peer_key().
-  /// Messages of 64 KiB, limits.stranger_time in all. Without it no stranger gets through the handshake.
+  /// Messages of 64 KiB until it allows more, limits.stranger_time in all. Without it no stranger gets through the handshake.
   std::function<asio::awaitable<void>(std::unique_ptr<MessageSocket>)> pairing;
 };
 

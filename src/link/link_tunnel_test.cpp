@@ -109,6 +109,48 @@ TEST(LinkTunnel, FiftyMegabytesComeBackAsTheyWere) {
   });
 }
 
+/// Its first records come together with the answer to the upgrade.
+TEST(LinkTunnel, WhatAWorkerSaysUnaskedComesThrough) {
+  LinkBench::run([](LinkBench& bench) -> asio::awaitable<void> {
+    bench.open();
+    (void)co_await bench.connect();
+    auto tunnel = bench.master.link->open_tunnel(bench.worker.id(), "rpc");
+    EXPECT_TRUE(tunnel.ok());
+    tcp::socket near = co_await bench.dial_loopback((*tunnel)->local_port());
+    tcp::socket far = co_await bench.engine.async_accept(asio::use_awaitable);
+    std::vector<char> said(3'000'000);
+    std::iota(said.begin(), said.end(), '\0');
+    std::vector<char> heard(said.size());
+    co_await (send_all(far, said) && receive_all(near, heard));
+    EXPECT_TRUE(heard == said);
+  });
+}
+
+/// RFC 8446, section 4.6.3: the other side may ask for new keys at any time.
+TEST(LinkTunnel, NewKeysMayBeAskedFor) {
+  LinkBench::run([](LinkBench& bench) -> asio::awaitable<void> {
+    bench.open();
+    (void)co_await bench.connect();
+    const auto connection = co_await bench.dial_as(bench.master.identity, bench.worker);
+    const auto early = co_await ask_for_tunnel(*connection, "target=rpc");
+    EXPECT_TRUE(early.ok());
+    tcp::socket far = co_await bench.engine.async_accept(asio::use_awaitable);
+    TlsStream& near = connection->stream();
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(SSL_key_update(near.native_handle(), SSL_KEY_UPDATE_REQUESTED), 1);
+      std::string text = "with the new keys";
+      co_await asio::async_write(near, asio::buffer(text), asio::use_awaitable);
+      std::vector<char> heard(text.size());
+      co_await receive_all(far, heard);
+      EXPECT_EQ(std::string(heard.begin(), heard.end()), text);
+      co_await send_all(far, heard);
+      text.assign(text.size(), ' ');
+      co_await asio::async_read(near, asio::buffer(text), asio::use_awaitable);
+      EXPECT_EQ(text, std::string(heard.begin(), heard.end()));
+    }
+  });
+}
+
 TEST(LinkTunnel, AWorkerThatDoesNotReadHoldsTheSenderBack) {
   LinkBench::run([](LinkBench& bench) -> asio::awaitable<void> {
     bench.open();

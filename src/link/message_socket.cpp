@@ -95,6 +95,8 @@ asio::awaitable<Result<void>> MessageSocket::send(std::string text) {
   co_return Result<void>();
 }
 
+void MessageSocket::allow(std::size_t most) { inner_->most = most; }
+
 TlsConnection& MessageSocket::connection() { return *inner_->connection; }
 void MessageSocket::close() { inner_->connection->close(); }
 

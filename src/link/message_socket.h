@@ -15,7 +15,7 @@ namespace caravan::link {
 struct UpgradeRequest;
 
 /// One coroutine may send while another receives. Deadlines are set on connection(). Errors as
-/// TlsConnection::explain, and Code::exhausted for a message that is longer than `most`.
+/// TlsConnection::explain, and Code::exhausted for a message that is longer than `most` bytes.
 class MessageSocket {
  public:
   /// Answers a request that was read with read_upgrade.
@@ -31,6 +31,10 @@ class MessageSocket {
   /// The next message as text; decode_message reads it.
   asio::awaitable<Result<std::string>> receive();
   asio::awaitable<Result<void>> send(std::string text);
+
+  /// From now on, for what is sent and for what is received, also for a message that has arrived in part:
+  /// once the other side has proved more than its key.
+  void allow(std::size_t most);
 
   TlsConnection& connection();
   /// Ends every operation at once.

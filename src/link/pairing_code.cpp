@@ -51,7 +51,7 @@ PairingActions CodeJoiner::start(TimePoint now) {
 
 PairingActions CodeJoiner::on(std::string_view message, TimePoint /*now*/) {
   if (is_over()) return {};
-  const auto decoded = decode_pairing_message(message, kMaxWelcomeBytes);
+  const auto decoded = decode_pairing_message(message, max_message_bytes());
   if (!decoded) return fail(decoded.error());
   if (const auto* refusal = std::get_if<PairRefusal>(&*decoded)) {
     return fail(with_context(refusal->error, "the owner refused"), false);
@@ -66,6 +66,10 @@ PairingActions CodeJoiner::on(std::string_view message, TimePoint /*now*/) {
   }
   state_ = State::over;
   return {JoinedCluster{welcome->membership}};
+}
+
+std::size_t CodeJoiner::max_message_bytes() const {
+  return state_ == State::welcome ? kMaxWelcomeBytes : kMaxPairingBytes;
 }
 
 PairingActions CodeJoiner::on_time(TimePoint now) {

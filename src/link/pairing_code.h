@@ -110,6 +110,9 @@ class CodeJoiner {
   PairingActions on_time(TimePoint now);
   std::optional<TimePoint> next_deadline() const;
   bool is_over() const { return state_ == State::over; }
+  /// How long a message may be now: only the owner of the code, which TLS has proved, may send the
+  /// membership.
+  std::size_t max_message_bytes() const;
 
  private:
   enum class State { idle, welcome, over };

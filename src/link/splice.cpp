@@ -1,6 +1,5 @@
 #include "link/splice.h"
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -58,53 +57,23 @@ asio::awaitable<std::size_t> PlainEnd::read(std::span<char> into) {
   co_return got;
 }
 
-asio::awaitable<bool> PlainEnd::write(std::span<const char> bytes) {
-  auto [failure, sent] =
-      co_await asio::async_write(socket_, asio::buffer(bytes.data(), bytes.size()), kUseResult);
-  co_return !failure;
+/// Nearly always there is room: then it is one call, without a turn of the loop.
+asio::awaitable<bool> send_all(tcp::socket& socket, std::span<const char> bytes) {
+  boost::system::error_code failure;
+  const std::size_t sent = socket.write_some(asio::buffer(bytes.data(), bytes.size()), failure);
+  if (!failure && sent == bytes.size()) co_return true;
+  if (failure && failure != asio::error::would_block && failure != asio::error::try_again) co_return false;
+  const std::span<const char> left = bytes.subspan(sent);
+  auto [cut, rest] = co_await asio::async_write(socket, asio::buffer(left.data(), left.size()), kUseResult);
+  co_return !cut;
 }
+
+asio::awaitable<bool> PlainEnd::write(std::span<const char> bytes) { return send_all(socket_, bytes); }
 
 void PlainEnd::close() {
   boost::system::error_code ignored;
   (void)socket_.close(ignored);
 }
-
-TlsEnd::TlsEnd(std::shared_ptr<TlsConnection> connection, std::string early, std::function<void()> heard)
-    : connection_(std::move(connection)), early_(std::move(early)), heard_(std::move(heard)) {
-  boost::system::error_code ignored;
-  (void)connection_->stream().lowest_layer().non_blocking(true, ignored);
-}
-
-/// A TLS record has 16 KiB at most: those that are there already travel on as one.
-asio::awaitable<std::size_t> TlsEnd::read(std::span<char> into) {
-  if (!early_.empty()) {
-    const std::size_t count = early_.copy(into.data(), into.size());
-    early_.erase(0, count);
-    co_return count;
-  }
-  TlsStream& stream = connection_->stream();
-  auto [failure, first] = co_await stream.async_read_some(asio::buffer(into.data(), into.size()), kUseResult);
-  if (failure) co_return 0;
-  heard_();
-  std::size_t got = first;
-  bool more = true;
-  while (more && got < into.size()) {
-    boost::system::error_code nothing_now;
-    const std::size_t next =
-        stream.read_some(asio::buffer(into.data() + got, into.size() - got), nothing_now);
-    more = !nothing_now;  // an end or error comes again with the next read
-    if (more) got += next;
-  }
-  co_return got;
-}
-
-asio::awaitable<bool> TlsEnd::write(std::span<const char> bytes) {
-  auto [failure, sent] =
-      co_await asio::async_write(connection_->stream(), asio::buffer(bytes.data(), bytes.size()), kUseResult);
-  co_return !failure;
-}
-
-void TlsEnd::close() { connection_->close(); }
 
 asio::awaitable<void> splice(std::shared_ptr<TunnelEnd> near, std::shared_ptr<TunnelEnd> far,
                              std::shared_ptr<TunnelCounters> counters) {

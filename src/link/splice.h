@@ -2,18 +2,17 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
-#include <string>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 
 #include "base/units.h"
-#include "link/tls.h"
 
 namespace caravan::link {
+
+namespace asio = boost::asio;
 
 /// Bytes since a tunnel was opened, payload only.
 struct TunnelCounters {
@@ -36,6 +35,9 @@ class TunnelEnd {
   virtual void close() = 0;
 };
 
+/// On a socket that does not block; false at its end.
+asio::awaitable<bool> send_all(asio::ip::tcp::socket& socket, std::span<const char> bytes);
+
 /// A socket on this device, or to a plain worker.
 class PlainEnd final : public TunnelEnd {
  public:
@@ -47,21 +49,6 @@ class PlainEnd final : public TunnelEnd {
 
  private:
   asio::ip::tcp::socket socket_;
-};
-
-/// A connection of the link after its upgrade.
-class TlsEnd final : public TunnelEnd {
- public:
-  /// `early` are bytes that were received already; `heard` is called whenever some arrive, for the heartbeat.
-  TlsEnd(std::shared_ptr<TlsConnection> connection, std::string early, std::function<void()> heard);
-  asio::awaitable<std::size_t> read(std::span<char> into) override;
-  asio::awaitable<bool> write(std::span<const char> bytes) override;
-  void close() override;
-
- private:
-  std::shared_ptr<TlsConnection> connection_;
-  std::string early_;
-  std::function<void()> heard_;
 };
 
 /// Returns when both ends are closed. Each way reads no further before what was read is written:

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "link/tls_end.h"
 
 namespace caravan::link {
 
