@@ -52,16 +52,33 @@ Result<std::unique_ptr<link::Tunnel>> ClusterSide::tunnel_to(const cluster::Work
   return inner_->mesh->open_tunnel(worker.device, kRpcTarget);
 }
 
-gateway::ReplicaView ClusterSide::replica(gateway::ReplicaView here) {
-  Inner& inner = *inner_;
+/// Replicas that are ready, `is_here`: also the one on this device.
+std::vector<ReplicaOffer> ClusterSide::Inner::offers(bool is_here) const {
+  const auto figures = replica_figures(deployer->deployment());
   std::vector<ReplicaOffer> offers;
-  if (here.phase == gateway::ReplicaView::Phase::ready) offers.push_back({inner.roster.self(), 0, true});
-  for (const auto& [device, state] : inner.states) {
+  const auto add = [&](const std::string& device, cluster::Order order, int busy,
+                       const cluster::Condition* told) {
+    const auto known = figures.find(device);
+    offers.push_back({device, order, busy, told != nullptr && told->rates ? told->rates->requests : 0,
+                      device == roster.self(), known == figures.end() ? ReplicaFigures() : known->second});
+  };
+  // What the gateway here passes on is counted by the leases.
+  if (is_here) add(roster.self(), node.state().order, 0, &senses.now());
+  for (const auto& [device, state] : states) {
     const bool ready = state.role == cluster::Role::master && state.phase == cluster::Phase::ready;
-    if (ready && inner.mesh->is_linked(device)) offers.push_back({device, state.busy, false});
+    if (ready && mesh->is_linked(device)) add(device, state.order, state.busy, conditions.now_of(device));
   }
+  return offers;
+}
+
+gateway::ReplicaView ClusterSide::replica(const gateway::ReplicaQuery& query, gateway::ReplicaView here) {
+  Inner& inner = *inner_;
+  const auto offers = inner.offers(here.phase == gateway::ReplicaView::Phase::ready);
   if (offers.empty()) return inner.nothing_ready(std::move(here));
-  const ReplicaOffer& chosen = offers[inner.replicas.choose(offers)];
+  const TimePoint now = Clock::now();
+  static const gateway::PromptPrefix kNone;
+  const gateway::PromptPrefix& prompt = query.prompt == nullptr ? kNone : *query.prompt;
+  const ReplicaOffer& chosen = offers[inner.replicas.choose(offers, prompt, now)];
   gateway::ReplicaView view = std::move(here);
   if (!chosen.is_here) {
     const auto port = inner.api_tunnel(chosen.device);
@@ -70,7 +87,7 @@ gateway::ReplicaView ClusterSide::replica(gateway::ReplicaView here) {
     view.model = inner.states[chosen.device].model;
     view.backend = engine::TcpAddress{"127.0.0.1", *port};
   }
-  view.lease = inner.replicas.lease(chosen.device);
+  if (query.prompt != nullptr) view.lease = inner.replicas.lease(chosen, prompt, now);
   return view;
 }
 
@@ -83,6 +100,10 @@ Json ClusterSide::view() const {
   facts.peers = inner.mesh->peers();
   facts.states = &inner.states;
   facts.cards = &inner.cards;
+  facts.own_condition = inner.own_condition();
+  facts.conditions = &inner.conditions;
+  facts.traffic = &inner.traffic;
+  facts.now = Clock::now();
   facts.neighbours = inner.mesh->neighbours();
   facts.deployment = inner.deployer->deployment();
   facts.pairing = inner.desk.view();

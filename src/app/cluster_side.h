@@ -54,7 +54,7 @@ class ClusterSide {
   /// The way to a worker's RPC server.
   Result<std::unique_ptr<link::Tunnel>> tunnel_to(const cluster::WorkerEndpoint& worker);
   /// The replica that a request from here should go to. `here`: the one on this device, if that is ready.
-  gateway::ReplicaView replica(gateway::ReplicaView here);
+  gateway::ReplicaView replica(const gateway::ReplicaQuery& query, gateway::ReplicaView here);
 
   /// All that people see of the cluster; fields in docs/control-api.md. `changes()` is notified when it has
   /// changed, but for times that only pass.

@@ -26,8 +26,8 @@ constexpr double kCableRoundTrip = 0.001;
 constexpr double kCableBandwidth = 100e6;
 constexpr double kAirBandwidth = 20e6;
 
-plan::Link link_of(double round_trip) {
-  return {round_trip, round_trip < kCableRoundTrip ? kCableBandwidth : kAirBandwidth};
+plan::Link link_of(double round_trip, std::optional<double> bandwidth) {
+  return {round_trip, bandwidth.value_or(round_trip < kCableRoundTrip ? kCableBandwidth : kAirBandwidth)};
 }
 
 struct PlanTask {
@@ -176,7 +176,8 @@ plan::Cluster Deployer::Inner::devices_of(const std::vector<std::string>& ids) c
       if (a >= b) continue;
       auto measured = known(a, b);
       if (!measured) measured = known(b, a);
-      cluster.links[{a, b}] = measured ? std::optional(link_of(*measured)) : std::nullopt;
+      cluster.links[{a, b}] =
+          measured ? std::optional(link_of(*measured, port.bandwidth(a, b))) : std::nullopt;
     }
   }
   return cluster;

@@ -42,7 +42,9 @@ struct Node::Inner {
   Result<void> listen();
   cluster::NodeState state() const;
   gateway::ReplicaView own_replica() const;
-  gateway::ReplicaView replica() { return cluster ? cluster->replica(own_replica()) : own_replica(); }
+  gateway::ReplicaView replica(const gateway::ReplicaQuery& query) {
+    return cluster ? cluster->replica(query, own_replica()) : own_replica();
+  }
   Result<void> join_cluster();
   void stop();
   Result<std::unique_ptr<link::Tunnel>> tunnel_to(const cluster::WorkerEndpoint& worker);
@@ -80,7 +82,8 @@ Result<void> Node::Inner::listen() {
   if (!control) return control.error();
   control_server = std::move(*control);
 
-  api = std::make_unique<gateway::OpenAiApi>([this]() { return replica(); }, gateway::OpenAiApi::Options{});
+  api = std::make_unique<gateway::OpenAiApi>(
+      [this](const gateway::ReplicaQuery& query) { return replica(query); }, gateway::OpenAiApi::Options{});
   auto listening = gateway::HttpServer::listen(
       executor, options.api, {}, [this](gateway::Request request, gateway::Responder& responder) {
         return api->handle(std::move(request), responder);

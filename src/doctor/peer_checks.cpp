@@ -237,6 +237,7 @@ Finding membership_agrees(const PeersState& state) {
   if (!is_known) return skipped("no linked device has told");
   if (others.empty()) return ok(fmt::format("all linked devices hold version {:.0f}", state.version));
   std::vector<std::string> cure;
+  cure.reserve(behind.size() + 1);
   for (const std::string& name : behind)
     cure.push_back(fmt::format(
         "on {}: caravan doctor --only home-writable,storage; then caravan stop && caravan up -d", name));

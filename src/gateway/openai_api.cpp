@@ -146,7 +146,7 @@ milliseconds until(TimePoint end, milliseconds at_most) {
 
 }  // namespace
 
-OpenAiApi::OpenAiApi(std::function<ReplicaView()> replica, Options options)
+OpenAiApi::OpenAiApi(std::function<ReplicaView(const ReplicaQuery&)> replica, Options options)
     : replica_(std::move(replica)), options_(options) {}
 
 asio::awaitable<void> OpenAiApi::handle(Request request, Responder& responder) {
@@ -176,7 +176,7 @@ asio::awaitable<void> OpenAiApi::handle(Request request, Responder& responder) {
 }
 
 asio::awaitable<void> OpenAiApi::inform(const Request& request, Responder& responder) {
-  const ReplicaView view = replica_();
+  const ReplicaView view = replica_(ReplicaQuery{});
   if (request.target == "/health") {
     if (view.phase == ReplicaView::Phase::ready) {
       co_await send_json(responder, health(view));
@@ -199,12 +199,13 @@ asio::awaitable<void> OpenAiApi::inform(const Request& request, Responder& respo
 
 asio::awaitable<void> OpenAiApi::generate(Request request, Responder& responder) {
   const auto endpoint = request.target == "/v1/completions" ? Endpoint::completion : Endpoint::chat;
-  ReplicaView view = replica_();
   const auto checked = check_generation_request(endpoint, request.body);
   if (const auto* wrong = std::get_if<ApiError>(&checked)) {
     co_await send_error(responder, *wrong);
     co_return;
   }
+  const auto& kind = std::get<GenerationRequest>(checked);
+  ReplicaView view = replica_(ReplicaQuery{&kind.prompt});
   if (view.phase != ReplicaView::Phase::ready) {
     co_await send_not_ready(responder, std::move(view));
     co_return;
@@ -218,7 +219,6 @@ asio::awaitable<void> OpenAiApi::generate(Request request, Responder& responder)
   } const counted(in_flight_);
   // A client that is gone cancels the exchange, whose connection closes, which makes llama-server stop.
   using namespace asio::experimental::awaitable_operators;
-  const auto kind = std::get<GenerationRequest>(checked);
   co_await (forward(kind, std::move(request.body), std::move(view.backend), responder) ||
             responder.client_gone());
 }

@@ -40,6 +40,12 @@ struct ReplicaView {
   std::int64_t created = 0;     ///< seconds since 1970
 };
 
+/// What is known of a request when its replica is chosen. Borrowed for the call.
+struct ReplicaQuery {
+  /// Null when nothing is going to be generated: somebody asks what is there.
+  const PromptPrefix* prompt = nullptr;
+};
+
 class OpenAiApi {
  public:
   struct Options {
@@ -54,7 +60,7 @@ class OpenAiApi {
   };
 
   /// `replica` is asked once a request and must not block.
-  OpenAiApi(std::function<ReplicaView()> replica, Options options);
+  OpenAiApi(std::function<ReplicaView(const ReplicaQuery&)> replica, Options options);
 
   /// A Handler for HttpServer. This must outlive the server's handlers. Never throws but for cancellation.
   asio::awaitable<void> handle(Request request, Responder& responder);
@@ -72,7 +78,7 @@ class OpenAiApi {
   asio::awaitable<void> pass_on_events(engine::HttpExchange& exchange, std::string content_type,
                                        TimePoint end, Responder& responder);
 
-  std::function<ReplicaView()> replica_;
+  std::function<ReplicaView(const ReplicaQuery&)> replica_;
   Options options_;
   std::size_t in_flight_ = 0;
 };

@@ -61,6 +61,7 @@ class Reader final : public nlohmann::json_sax<Json> {
   bool has_prompt = false;
   std::size_t messages = 0;
   std::optional<ApiError> failure;
+  PromptHasher prompt;
 
   bool null() override { return value(Kind::null); }
   bool boolean(bool yes) override {
@@ -73,7 +74,10 @@ class Reader final : public nlohmann::json_sax<Json> {
     return value(whole, static_cast<std::int64_t>(std::min(number, kMost)));
   }
   bool number_float(double /*number*/, const std::string& /*text*/) override { return value(fraction); }
-  bool string(std::string& /*text*/) override { return value(text); }
+  bool string(std::string& content) override {
+    if (in_messages_ || in_prompt_) prompt.add(content);
+    return value(text);
+  }
   bool binary(Json::binary_t& /*bytes*/) override { return false; }
 
   bool start_object(std::size_t /*elements*/) override {
@@ -84,6 +88,7 @@ class Reader final : public nlohmann::json_sax<Json> {
     if (depth_ == 1) {
       in_messages_ = key_ == "messages";
       if (in_messages_) messages = 0;
+      if (in_messages_) prompt = PromptHasher();
     }
     return value(list) && enter();
   }
@@ -103,6 +108,8 @@ class Reader final : public nlohmann::json_sax<Json> {
       // The last field of a name counts.
       if (name == "stream") stream = false;
       in_messages_ = false;
+      in_prompt_ = name == "prompt";
+      if (in_prompt_) prompt = PromptHasher();
       key_ = name;
     }
     if (depth_ == 3) message_key_ = name;
@@ -162,6 +169,7 @@ class Reader final : public nlohmann::json_sax<Json> {
   std::string key_;
   std::string message_key_;
   bool in_messages_ = false;
+  bool in_prompt_ = false;
   bool has_role_ = false;
 };
 
@@ -181,7 +189,7 @@ std::variant<GenerationRequest, ApiError> check_generation_request(Endpoint endp
   if (endpoint == Endpoint::completion && !reader.has_prompt) {
     return ApiError{400, "'prompt' is missing", "prompt", "invalid_value"};
   }
-  return GenerationRequest{endpoint, reader.stream};
+  return GenerationRequest{endpoint, reader.stream, reader.prompt.prefix()};
 }
 
 }  // namespace caravan::gateway

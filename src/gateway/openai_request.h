@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "gateway/openai_error.h"
+#include "gateway/prompt_prefix.h"
 
 namespace caravan::gateway {
 
@@ -13,6 +14,8 @@ enum class Endpoint { chat, completion };
 struct GenerationRequest {
   Endpoint endpoint = Endpoint::chat;
   bool stream = false;
+  /// Of the texts of `messages` or `prompt`, in the order in which they stand.
+  PromptPrefix prompt;
 };
 
 /// A wrong body is a 400 whose `param` names the field. Fields that are not known here are left to

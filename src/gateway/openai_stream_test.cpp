@@ -161,7 +161,7 @@ TEST(OpenAiStream, ASlowClientSlowsTheEngine) {
   ServerBench servers;
   ReplicaView view;
   view.phase = ReplicaView::Phase::ready;
-  OpenAiApi api([&view] { return view; }, {});
+  OpenAiApi api([&view](const ReplicaQuery&) { return view; }, {});
   servers.serve(
       [&api](Request request, Responder& responder) { return api.handle(std::move(request), responder); }, {},
       UnixAddress{folder.value().path() / "api"});

@@ -29,7 +29,7 @@ inline std::string get(const std::string& path) {
 /// A llama-server that does what its handler says, and the API in front of it.
 struct ApiBench {
   explicit ApiBench(Handler llama_server, OpenAiApi::Options options = {})
-      : api([this] { return view; }, options) {
+      : api([this](const ReplicaQuery&) { return view; }, options) {
     view.phase = ReplicaView::Phase::ready;
     view.model = "small";
     view.created = 1'700'000'000;
