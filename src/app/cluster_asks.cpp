@@ -76,8 +76,8 @@ gateway::ReplicaView ClusterSide::replica(const gateway::ReplicaQuery& query, ga
   const auto offers = inner.offers(here.phase == gateway::ReplicaView::Phase::ready);
   if (offers.empty()) return inner.nothing_ready(std::move(here));
   const TimePoint now = Clock::now();
-  static const gateway::PromptPrefix kNone;
-  const gateway::PromptPrefix& prompt = query.prompt == nullptr ? kNone : *query.prompt;
+  static const gateway::PromptPrefix none;
+  const gateway::PromptPrefix& prompt = query.prompt == nullptr ? none : *query.prompt;
   const ReplicaOffer& chosen = offers[inner.replicas.choose(offers, prompt, now)];
   gateway::ReplicaView view = std::move(here);
   if (!chosen.is_here) {

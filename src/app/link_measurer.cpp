@@ -102,7 +102,7 @@ asio::awaitable<void> LinkMeasurer::Inner::serve(std::shared_ptr<Inner> inner,
   inner->schedule.answered();
 }
 
-LinkMeasurer::LinkMeasurer(asio::any_io_executor executor, std::string self, LinkMeasurerPort port)
+LinkMeasurer::LinkMeasurer(asio::any_io_executor executor, const std::string& self, LinkMeasurerPort port)
     : inner_(std::make_shared<Inner>(executor, self, std::move(port))) {}
 
 LinkMeasurer::~LinkMeasurer() { inner_->closed = true; }

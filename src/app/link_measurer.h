@@ -31,7 +31,7 @@ struct LinkMeasurerPort {
 /// One event loop. A measurement takes about a second and at most 8 MiB in all.
 class LinkMeasurer {
  public:
-  LinkMeasurer(boost::asio::any_io_executor executor, std::string self, LinkMeasurerPort port);
+  LinkMeasurer(boost::asio::any_io_executor executor, const std::string& self, LinkMeasurerPort port);
   ~LinkMeasurer();
   LinkMeasurer(const LinkMeasurer&) = delete;
   LinkMeasurer& operator=(const LinkMeasurer&) = delete;

