@@ -69,6 +69,26 @@ Result<std::unique_ptr<link::Tunnel>> ClusterSide::tunnel_to(const cluster::Work
 
 std::vector<std::string> ClusterSide::models() const { return inner_->models(); }
 
+/// Replicas of this model that are ready, `is_here`: also the one on this device.
+std::vector<ReplicaOffer> ClusterSide::Inner::offers(const std::string& model, bool is_here) const {
+  const auto figures = replica_figures(deployer->deployments());
+  std::vector<ReplicaOffer> offers;
+  const auto add = [&](const std::string& device, cluster::Order order, int busy,
+                       const cluster::Condition* told) {
+    const auto known = figures.find(device);
+    offers.push_back({device, order, busy, told != nullptr && told->rates ? told->rates->requests : 0,
+                      device == roster.self(), known == figures.end() ? ReplicaFigures() : known->second});
+  };
+  // What the gateway here passes on is counted by the leases.
+  if (is_here) add(roster.self(), node.state().order, 0, &senses.now());
+  for (const auto& [device, state] : states) {
+    const bool ready = state.role == cluster::Role::master && state.phase == cluster::Phase::ready;
+    if (ready && state.model == model && mesh->is_linked(device))
+      add(device, state.order, state.busy, conditions.now_of(device));
+  }
+  return offers;
+}
+
 gateway::ReplicaView ClusterSide::replica(const gateway::ReplicaQuery& query, gateway::ReplicaView here) {
   using Phase = gateway::ReplicaView::Phase;
   Inner& inner = *inner_;
@@ -79,15 +99,12 @@ gateway::ReplicaView ClusterSide::replica(const gateway::ReplicaQuery& query, ga
     return here;
   }
   const std::string model = meant.value_or("");
-  std::vector<ReplicaOffer> offers;
-  if (here.phase == Phase::ready && here.model == model) offers.push_back({inner.roster.self(), 0, true});
-  for (const auto& [device, state] : inner.states) {
-    const bool ready = state.role == cluster::Role::master && state.phase == cluster::Phase::ready;
-    if (ready && state.model == model && inner.mesh->is_linked(device))
-      offers.push_back({device, state.busy, false});
-  }
+  const auto offers = inner.offers(model, here.phase == Phase::ready && here.model == model);
   if (offers.empty()) return inner.nothing_ready(model, std::move(here));
-  const ReplicaOffer& chosen = offers[inner.replicas.choose(offers)];
+  const TimePoint now = Clock::now();
+  static const gateway::PromptPrefix none;
+  const gateway::PromptPrefix& prompt = query.prompt == nullptr ? none : *query.prompt;
+  const ReplicaOffer& chosen = offers[inner.replicas.choose(offers, prompt, now)];
   gateway::ReplicaView view = std::move(here);
   if (!chosen.is_here) {
     const auto port = inner.api_tunnel(chosen.device);
@@ -96,7 +113,7 @@ gateway::ReplicaView ClusterSide::replica(const gateway::ReplicaQuery& query, ga
     view.model = model;
     view.backend = engine::TcpAddress{"127.0.0.1", *port};
   }
-  view.lease = inner.replicas.lease(chosen.device);
+  if (query.prompt != nullptr) view.lease = inner.replicas.lease(chosen, prompt, now);
   return view;
 }
 
@@ -109,6 +126,10 @@ Json ClusterSide::view() const {
   facts.peers = inner.mesh->peers();
   facts.states = &inner.states;
   facts.cards = &inner.cards;
+  facts.own_condition = inner.own_condition();
+  facts.conditions = &inner.conditions;
+  facts.traffic = &inner.traffic;
+  facts.now = Clock::now();
   facts.neighbours = inner.mesh->neighbours();
   facts.deployments = inner.deployer->deployments();
   facts.pairing = inner.desk.view();

@@ -12,11 +12,16 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include "app/cluster_side.h"
+#include "app/conditions.h"
 #include "app/deployer.h"
+#include "app/device_system.h"
+#include "app/link_measurer.h"
 #include "app/model_shelf.h"
+#include "app/own_condition.h"
 #include "app/pairing_desk.h"
 #include "app/replica_choice.h"
 #include "app/self_measure.h"
+#include "app/traffic_rates.h"
 #include "base/text.h"
 
 namespace caravan::app {
@@ -36,7 +41,11 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
         shelf(model::default_model_roots(), options.mesh.folder / "models.txt"),
         desk(loop, roster),
         card_is_due(loop),
-        view_change(loop) {}
+        view_change(loop),
+        condition_change(loop),
+        senses(this_system(options.mesh.folder), node.backend_port, condition_change),
+        conditions(roster.self()),
+        measurer(loop, roster.self(), measurer_port()) {}
 
   Result<void> open();
   MeshEvents mesh_events();
@@ -56,6 +65,16 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   std::vector<std::string> models() const;
   gateway::ReplicaView nothing_ready(const std::string& model, gateway::ReplicaView here) const;
   Result<std::uint16_t> api_tunnel(const std::string& device);
+  std::vector<ReplicaOffer> offers(const std::string& model, bool is_here) const;
+  // cluster_conditions.cpp
+  cluster::Condition own_condition() const;
+  asio::awaitable<void> tell_conditions();
+  void tell_condition_to(const std::string& device);
+  bool take_condition(const std::string& device, const std::string& name, const Json& body);
+  void note_linked(const std::string& device);
+  LinkMeasurerPort measurer_port();
+  bool is_quiet() const;
+
   void changed() { view_change.notify(); }
   void say(const std::string& text);
 
@@ -65,8 +84,13 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   Roster roster;
   ModelShelf shelf;
   PairingDesk desk;
-  engine::Change card_is_due;  ///< this device's card has to be looked at now
-  engine::Change view_change;  ///< what people see of the cluster; the node's own state has another
+  engine::Change card_is_due;       ///< this device's card has to be looked at now
+  engine::Change view_change;       ///< what people see of the cluster; the node's own state has another
+  engine::Change condition_change;  ///< what this device tells of its own condition
+  OwnCondition senses;
+  Conditions conditions;  ///< of the others, and the ways to them
+  LinkMeasurer measurer;
+  TrafficRates traffic;
   asio::thread_pool pool{1};
   std::unique_ptr<Mesh> mesh;
   std::unique_ptr<Deployer> deployer;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
@@ -81,20 +82,34 @@ MeshEvents ClusterSide::Inner::mesh_events() {
     if (const auto own = cards.find(roster.self()); own != cards.end())
       (void)mesh->send(device, kCardMessage, to_json(own->second));
     tell_state();
+    note_linked(device);
   };
   events.lost = [this](const std::string& device, const Error& why) {
     say(fmt::format("{} is lost: {}", roster.name_of(device), why.message));
     states.erase(device);
     cards.erase(device);
+    conditions.lost(device);
+    measurer.lost(device);
+    traffic.forget(device);
     replicas.forget(device);
     api_tunnels.erase(device);
     deployer->post(cluster::PeerLost{device, with_context(why, roster.name_of(device))});
   };
-  events.removed = [this](const std::string& device) { deployer->post(cluster::PeerRemoved{device}); };
+  events.dialled = [this](const link::DialReport& report) {
+    conditions.tried(report, Clock::now());
+    condition_change.notify();
+  };
+  events.removed = [this](const std::string& device) {
+    conditions.forget(device);
+    measurer.forget(device);
+    deployer->post(cluster::PeerRemoved{device});
+  };
   events.received = [this](const std::string& device, const std::string& name, const Json& body) {
     return received(device, name, body);
   };
-  events.target = [this](const std::string&, const std::string& name) { return target(name); };
+  events.target = [this](const std::string& device, const std::string& name) {
+    return name == kMeasureTarget ? measurer.answer(device) : target(name);
+  };
   events.pairing = [this](std::unique_ptr<link::MessageSocket> socket) {
     return desk.serve(std::move(socket));
   };
@@ -117,6 +132,7 @@ DeployerPort ClusterSide::Inner::deployer_port() {
     const auto measured = mesh->round_trip(device);
     return measured ? measured->median.count() : kUnmeasuredRoundTrip;
   };
+  port.bandwidth = [this](const std::string& a, const std::string& b) { return conditions.bandwidth(a, b); };
   port.changed = [this]() { changed(); };
   port.told = [this](const std::string& text) { say(text); };
   return port;
@@ -153,7 +169,7 @@ bool ClusterSide::Inner::received(const std::string& device, const std::string& 
   } else if (name == kDeploymentsMessage) {
     deployer->heard_deployments(device, body);
   } else {
-    return false;
+    return take_condition(device, name, body);
   }
   return true;
 }
@@ -170,7 +186,12 @@ void ClusterSide::Inner::take_state(const std::string& device, const Json& body)
   if (!state) return;
   state->device = device;
   states[device] = *state;
-  deployer->heard_round_trips(device, round_trips_from(body));
+  traffic.add(device, state->traffic, Clock::now());
+  auto round_trips = round_trips_from(body);
+  std::set<std::string> reached;
+  for (const auto& [other, seconds] : round_trips) reached.insert(other);
+  conditions.reaches(device, std::move(reached));
+  deployer->heard_round_trips(device, std::move(round_trips));
   deployer->post(cluster::StateReported{std::move(*state)});
   changed();
 }
@@ -211,6 +232,7 @@ void ClusterSide::Inner::tell_state() {
   for (const PeerView& peer : mesh->peers()) {
     if (peer.round_trip) body["round_trips"][peer.device] = peer.round_trip->median.count();
   }
+  traffic.add(state.device, state.traffic, Clock::now());
   mesh->broadcast(kStateMessage, body);
   deployer->post(cluster::StateReported{std::move(state)});
 }
@@ -269,7 +291,8 @@ ClusterSide::~ClusterSide() {
 
 asio::awaitable<void> ClusterSide::run() {
   const auto inner = inner_;
-  co_await (inner->deployer->run() || inner->report_states() || inner->keep_card() || inner->until_stopped());
+  co_await (inner->deployer->run() || inner->report_states() || inner->keep_card() || inner->senses.run() ||
+            inner->tell_conditions() || inner->measurer.run() || inner->until_stopped());
 }
 
 void ClusterSide::stop() {
@@ -278,6 +301,7 @@ void ClusterSide::stop() {
   inner_->node.change->notify();
   inner_->view_change.notify();
   inner_->card_is_due.notify();
+  inner_->condition_change.notify();
 }
 
 }  // namespace caravan::app

@@ -1,5 +1,6 @@
 #include "app/cluster_view.h"
 
+#include "app/condition_view.h"
 #include "base/text.h"
 
 namespace caravan::app {
@@ -42,7 +43,7 @@ void add_peer(Json& device, const PeerView& peer) {
   if (peer.last_heard) device["last_heard_ms"] = peer.last_heard->count();
 }
 
-Json describe(const link::Neighbour& neighbour, const Roster& roster) {
+Json describe(const link::Neighbour& neighbour, const Roster& roster, TimePoint now) {
   Json addresses = Json::array();
   for (const link::HeardAddress& heard : neighbour.addresses)
     addresses.push_back({{"host", heard.address.host}, {"port", heard.address.port}});
@@ -50,6 +51,7 @@ Json describe(const link::Neighbour& neighbour, const Roster& roster) {
           {"name", printable(neighbour.name)},
           {"member", roster.members().contains(neighbour.device)},
           {"pairing_open", neighbour.pairing_open},
+          {"heard_ms", std::chrono::duration_cast<std::chrono::milliseconds>(now - neighbour.heard).count()},
           {"addresses", std::move(addresses)}};
 }
 
@@ -69,17 +71,28 @@ Json cluster_view(const ClusterFacts& facts) {
     if (id == roster.self()) {
       device["linked"] = true;
       add_state(device, facts.own);
+      add_condition(device, facts.own_condition);
+      add_place(device, facts.own_condition);
+    } else {
+      add_ways(device, roster.self(), id, *facts.conditions, facts.now);
     }
     for (const PeerView& peer : facts.peers) {
       if (peer.device == id) add_peer(device, peer);
     }
     if (const auto state = facts.states->find(id); state != facts.states->end())
       add_state(device, state->second);
+    if (const auto* told = facts.conditions->now_of(id)) add_condition(device, *told);
+    // Also of one that is away: where it was helps to tell why it is not reached.
+    if (const auto* told = facts.conditions->last_of(id)) add_place(device, *told);
+    for (const std::string& by : facts.conditions->who_reaches(id))
+      device["reached_by"].push_back(roster.name_of(by));
+    add_traffic(device, facts.traffic->of(id));
     if (const auto card = facts.cards->find(id); card != facts.cards->end()) add_card(device, card->second);
     devices.push_back(std::move(device));
   }
   Json neighbours = Json::array();
-  for (const link::Neighbour& neighbour : facts.neighbours) neighbours.push_back(describe(neighbour, roster));
+  for (const link::Neighbour& neighbour : facts.neighbours)
+    neighbours.push_back(describe(neighbour, roster, facts.now));
   Json problems = Json::array();
   for (const Error& problem : facts.problems) problems.push_back(to_json(problem));
   return {{"cluster",

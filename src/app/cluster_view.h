@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "app/conditions.h"
 #include "app/mesh.h"
+#include "app/traffic_rates.h"
 #include "base/json.h"
 #include "cluster/card.h"
 #include "cluster/messages.h"
@@ -18,6 +20,10 @@ struct ClusterFacts {
   std::vector<PeerView> peers;
   const std::map<std::string, cluster::NodeState>* states = nullptr;
   const std::map<std::string, cluster::NodeCard>* cards = nullptr;
+  cluster::Condition own_condition;
+  const Conditions* conditions = nullptr;
+  const TrafficRates* traffic = nullptr;
+  TimePoint now;
   std::vector<link::Neighbour> neighbours;
   Json deployments;  ///< as Deployer::deployments() has them
   Json pairing;

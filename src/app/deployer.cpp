@@ -127,7 +127,8 @@ asio::awaitable<void> Deployer::Inner::ask_plain_workers(cluster::PlanRequest re
   }
   std::vector<cluster::PlainWorker> asked = request.wish.plain;
   request.wish.plain = co_await answering_workers(executor, std::move(asked), std::move(busy));
-  add_plain_workers(request.devices, request.wish.plain, link_of);
+  add_plain_workers(request.devices, request.wish.plain,
+                    [](double round_trip) { return link_of(round_trip); });
   if (!stopped) ask(std::move(request));
 }
 
@@ -190,7 +191,8 @@ plan::Cluster Deployer::Inner::devices_of(const std::vector<std::string>& ids) c
       if (a.name >= b.name) continue;
       auto measured = known(a.name, b.name);
       if (!measured) measured = known(b.name, a.name);
-      cluster.links[{a.name, b.name}] = measured ? std::optional(link_of(*measured)) : std::nullopt;
+      cluster.links[{a.name, b.name}] =
+          measured ? std::optional(link_of(*measured, port.bandwidth(a.name, b.name))) : std::nullopt;
     }
   }
   return cluster;

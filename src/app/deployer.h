@@ -27,6 +27,8 @@ struct DeployerPort {
   std::function<Result<fs::path>(const std::string& file)> path_of;
   /// Round trip from this device, nothing without a link.
   std::function<std::optional<double>(const std::string& device)> round_trip;
+  /// Bytes/s between two devices, nothing where nobody has measured it.
+  std::function<std::optional<double>(const std::string& a, const std::string& b)> bandwidth;
   std::function<void()> changed;
   std::function<void(const std::string& text)> told;
 };

@@ -112,6 +112,7 @@ link::LinkOwner Mesh::Inner::owner() {
   owner.opened = [this](link::Session& session) { opened(session); };
   owner.liveness = [this](link::Session& session, link::Liveness now) { liveness(session, now); };
   owner.lost = [this](const std::string& device, const Error& why) { lost(device, why); };
+  owner.dialled = [this](const link::DialReport& report) { events.dialled(report); };
   owner.received = [this](link::Session& session, const link::Payload& payload) {
     return received(session, payload);
   };
@@ -337,6 +338,7 @@ std::vector<PeerView> Mesh::peers() const {
     if (const auto session = inner_->link->session(device)) {
       view.linked = true;
       view.suspect = session->liveness() != link::Liveness::alive;
+      view.dialled = session->dialled();
       view.address = session->address();
       view.round_trip = session->round_trip();
       view.last_heard = ago(session->silence());

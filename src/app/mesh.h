@@ -33,6 +33,8 @@ struct MeshEvents {
   std::function<void(const std::string& device)> linked;
   /// There is no session any more.
   std::function<void(const std::string& device, const Error& why)> lost;
+  /// How a try to reach a member went.
+  std::function<void(const link::DialReport&)> dialled;
   /// It was a member and is not now.
   std::function<void(const std::string& device)> removed;
   /// False for a name that nobody knows.
@@ -51,6 +53,7 @@ struct PeerView {
   std::string device;
   bool linked = false;
   bool suspect = false;  ///< silent for some seconds
+  bool dialled = false;  ///< by this device, while it is linked
   std::string address;   ///< while it is linked
   std::optional<link::RoundTrip> round_trip;
   std::optional<std::chrono::milliseconds> last_heard;  ///< ago; nothing: not since this node started

@@ -15,8 +15,8 @@ constexpr double kAirBandwidth = 20e6;
 
 }  // namespace
 
-plan::Link link_of(double round_trip) {
-  return {round_trip, round_trip < kCableRoundTrip ? kCableBandwidth : kAirBandwidth};
+plan::Link link_of(double round_trip, std::optional<double> bandwidth) {
+  return {round_trip, bandwidth.value_or(round_trip < kCableRoundTrip ? kCableBandwidth : kAirBandwidth)};
 }
 
 Result<std::vector<plan::Plan>> make_plan(const fs::path& model, const cluster::PlanRequest& request) {

@@ -1,11 +1,24 @@
-// Which model a request means, and which of several replicas of it that goes to. Pure.
+// Which model a request means, and which of several replicas of it that goes to: the one with the shortest
+// expected wait, which is shorter where the KV cache already holds the beginning of the prompt. Pure: told
+// the time.
+//
+// What a replica holds is not asked but remembered: it is what this gateway has sent there. The idea, and
+// that the wait for others is weighed against it, is that of prefix-aware routers: SGLang's cache-aware load
+// balancer (v0.4, lmsys.org/blog/2024-12-04-sglang-v0-4) and the prefix scorer of the inference gateway that
+// llm-d uses. Here both are seconds, by the rates that the plan predicts. See docs/decisions/0012.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "base/json.h"
+#include "base/units.h"
+#include "cluster/messages.h"
+#include "gateway/prompt_prefix.h"
 
 namespace caravan::app {
 
@@ -13,28 +26,60 @@ namespace caravan::app {
 /// name, the first when there is no name. Nothing for an unknown name among several, and when none is served.
 std::optional<std::string> model_meant(const std::vector<std::string>& served, const std::string& asked);
 
-/// A replica as its master reports it.
+/// What the plan says of a replica.
+struct ReplicaFigures {
+  int slots = 1;       ///< sequences at once; each keeps one prompt in the cache
+  double decode = 0;   ///< tokens/s, of all sequences together; 0: not known
+  double prefill = 0;  ///< tokens/s; 0: not known
+};
+
+/// By the master's device, from a deployment as the controller tells it (docs/control-api.md), or from an
+/// object with several as `deployments`. Unknown and wrong fields are left at what they are above.
+std::map<std::string, ReplicaFigures> replica_figures(const Json& deployment);
+
+/// A replica at the moment of a request.
 struct ReplicaOffer {
-  std::string device;  ///< its master
-  int busy = 0;        ///< requests that the master's own gateway is passing on
+  std::string device;    ///< its master
+  cluster::Order order;  ///< of its engine: another one begins with an empty cache
+  int busy = 0;          ///< requests that the master's own gateway is passing on; of this device 0
+  int engine_busy = 0;   ///< requests that its engine works on or has waiting, as far as is known
   bool is_here = false;
+  ReplicaFigures figures;
 };
 
 /// One event loop. The counts are shared with the leases, which may outlive this.
 class ReplicaChoice {
  public:
-  /// The one with the fewest requests; of several the one on this device, then the one that was chosen the
-  /// longest ago. `offers` is not empty.
-  std::size_t choose(const std::vector<ReplicaOffer>& offers) const;
-  /// Counts a request that goes there until the lease is gone.
-  std::shared_ptr<void> lease(const std::string& device);
+  static constexpr std::size_t kMostPrompts = 32;   ///< remembered of a replica
+  static constexpr std::size_t kMostReplicas = 64;  ///< remembered at all
+  static constexpr std::chrono::minutes kRemembered{
+      30};  ///< a conversation that has not gone on since is over
+
+  /// Seconds until a request with this prompt would be answered there, as far as its place decides.
+  double expected(const ReplicaOffer& offer, const gateway::PromptPrefix& prompt, TimePoint now) const;
+
+  /// The one with the least expected(); of several the one that was chosen the longest ago. `offers` is not
+  /// empty.
+  std::size_t choose(const std::vector<ReplicaOffer>& offers, const gateway::PromptPrefix& prompt,
+                     TimePoint now) const;
+
+  /// Counts a request that goes there until the lease is gone, and remembers its prompt.
+  std::shared_ptr<void> lease(const ReplicaOffer& offer, const gateway::PromptPrefix& prompt, TimePoint now);
   void forget(const std::string& device) { used_.erase(device); }
 
  private:
+  struct Remembered {
+    gateway::PromptPrefix prompt;
+    TimePoint at;
+  };
   struct Use {
     int requests = 0;
     std::size_t turn = 0;
+    cluster::Order order;
+    std::deque<Remembered> prompts;  ///< the newest first
   };
+  std::vector<const Remembered*> held(const ReplicaOffer& offer, TimePoint now) const;
+
   std::map<std::string, std::shared_ptr<Use>> used_;
   std::size_t turn_ = 0;
 };

@@ -12,6 +12,7 @@
 
 #include "app/device_system.h"
 #include "base/text.h"
+#include "cli/cluster_command.h"
 #include "cli/doctor_report.h"
 #include "cli/print.h"
 #include "doctor/all_checks.h"
@@ -65,8 +66,10 @@ int print_list(const std::vector<doctor::CheckInfo>& checks, bool json) {
 }
 
 int doctor_command(const Arguments& arguments) {
-  const auto steps = doctor::all_steps(doctor::surroundings_of_this_device(
-      app::this_system(model::default_model_roots().own), arguments.engine));
+  auto surroundings = doctor::surroundings_of_this_device(app::this_system(model::default_model_roots().own),
+                                                          arguments.engine);
+  surroundings.cluster = []() { return run_to_end(this_cluster().view()); };
+  const auto steps = doctor::all_steps(surroundings);
   const auto checks = checks_of(steps);
   if (arguments.list) return print_list(checks, arguments.json);
   if (const auto unknown = unknown_name(arguments.only, checks)) return print_error(*unknown);

@@ -22,10 +22,18 @@ struct Arguments {
   bool json = false;
 };
 
+constexpr std::size_t kUsualColumns = 80;
+
+/// As wide as the terminal, if it is one.
+std::vector<std::string> lines_of(const Json& view) {
+  const std::size_t columns = columns_of(stdout);
+  return status_lines(view, columns > 0 ? columns - 1 : kUsualColumns);
+}
+
 void print_view(const Json& view, bool json) {
   if (json) fmt::print("{}\n", dump_json(view));
   if (!json) {
-    for (const std::string& line : status_lines(view)) fmt::print("{}\n", line);
+    for (const std::string& line : lines_of(view)) fmt::print("{}\n", line);
   }
   std::fflush(stdout);
 }
@@ -35,7 +43,7 @@ int watch(const Arguments& arguments) {
   const bool redraw = !arguments.json && is_terminal(stdout);
   std::vector<std::string> last;
   const auto show = [&](const Json& view) {
-    auto lines = status_lines(view);
+    auto lines = lines_of(view);
     if (redraw) block.update(lines);
     if (!redraw && (arguments.json || lines != last)) print_view(view, arguments.json);
     last = std::move(lines);

@@ -1,19 +1,16 @@
 #include "cli/status_table.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 
 #include <fmt/format.h>
 
 #include "base/text.h"
 #include "base/units.h"
+#include "cli/text_table.h"
 
 namespace caravan::cli {
 namespace {
-
-constexpr std::size_t kColumns = 7;
-using Row = std::array<std::string, kColumns>;
 
 std::string link_text(const Json& device) {
   if (flag_in(device, "self")) return "this device";
@@ -65,7 +62,44 @@ std::string layers_text(const Json& view, const std::string& id) {
   return "";
 }
 
-Row row_of(const Json& view, const Json& device) {
+std::string heat_text(const Json& device) {
+  const double celsius = number_in(device, "celsius", -1000);
+  return celsius < -999 ? "" : fmt::format("{:.0f} °C", celsius);
+}
+
+std::string battery_text(const Json& device) {
+  const double percent = number_in(device, "percent", -1);
+  if (percent < 0) return "";
+  return fmt::format("{:.0f} %{}", percent, flag_in(device, "charging") ? " ⚡" : "");
+}
+
+/// Decimal, as networks are measured.
+std::string bytes_rate(double bytes) {
+  return bytes < 1e6 ? fmt::format("{:.2f} MB/s", bytes / 1e6) : fmt::format("{:.1f} MB/s", bytes / 1e6);
+}
+
+/// Of a master's last answer, or of what crosses between a worker and its master, both ways.
+std::string rate_text(const Json& device) {
+  const double decode = number_in(part_of(part_of(device, "rates"), "last"), "decode");
+  if (decode > 0) return format_token_rate(decode) + " tok/s";
+  const Json& traffic = part_of(device, "traffic");
+  const double bytes = number_in(traffic, "in") + number_in(traffic, "out");
+  return bytes > 0 ? bytes_rate(bytes) : "";
+}
+
+std::string bandwidth_text(const Json& device) {
+  const double bandwidth = number_in(device, "bandwidth");
+  return flag_in(device, "linked") && bandwidth > 0 ? bytes_rate(bandwidth) : "";
+}
+
+const std::vector<TableColumn>& columns() {
+  static const std::vector<TableColumn> all{{"device"},  {"id", 3},   {"link"},      {"bandwidth", 5},
+                                            {"does"},    {"layers"},  {"memory", 1}, {"heat"},
+                                            {"battery"}, {"rate", 2}, {"api", 4}};
+  return all;
+}
+
+std::vector<std::string> row_of(const Json& view, const Json& device) {
   std::string name = printable(text_in(device, "name"));
   if (flag_in(device, "owner")) name += " *";
   const auto memory = Bytes{static_cast<std::uint64_t>(std::max(0.0, number_in(device, "memory")))};
@@ -75,28 +109,14 @@ Row row_of(const Json& view, const Json& device) {
   return {name,
           text_in(device, "short_id"),
           link_text(device),
+          bandwidth_text(device),
           std::move(state),
           layers_text(view, text_in(device, "id")),
           memory.count > 0 ? format_bytes(memory) : "",
+          heat_text(device),
+          battery_text(device),
+          rate_text(device),
           text_in(device, "api")};
-}
-
-std::vector<std::string> table(const std::vector<Row>& rows) {
-  std::array<std::size_t, kColumns> widths{};
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < kColumns; ++i) widths.at(i) = std::max(widths.at(i), row.at(i).size());
-  }
-  std::vector<std::string> lines;
-  lines.reserve(rows.size());
-  for (const Row& row : rows) {
-    std::string line = " ";
-    for (std::size_t i = 0; i < kColumns; ++i) {
-      if (widths.at(i) > 0) line += fmt::format(" {:<{}} ", row.at(i), widths.at(i));
-    }
-    while (line.ends_with(' ')) line.pop_back();
-    lines.push_back(std::move(line));
-  }
-  return lines;
 }
 
 std::vector<std::string> plain_worker_lines(const Json& deployment) {
@@ -116,6 +136,34 @@ std::string expected_text(const Json& deployment) {
   if (decode <= 0) return "";
   const std::string copies = replicas.size() > 1 ? fmt::format("{} replicas, ", replicas.size()) : "";
   return fmt::format("  expected: {}{} tok/s", copies, format_token_rate(decode));
+}
+
+/// What was really measured, of all masters of a model: beside what was expected.
+std::string measured_text(const Json& view, const Json& deployment) {
+  double last = 0;
+  double minute = 0;
+  double prefill = 0;
+  for (const Json& device : part_of(view, "devices")) {
+    if (text_in(device, "model") != text_in(deployment, "model")) continue;
+    const Json& rates = part_of(device, "rates");
+    last += number_in(part_of(rates, "last"), "decode");
+    minute += number_in(part_of(rates, "minute"), "decode");
+    prefill += number_in(part_of(rates, "last"), "prefill");
+  }
+  if (last <= 0) return "";
+  std::string text = fmt::format("  measured: {} tok/s in the last answer", format_token_rate(last));
+  if (minute > 0) text += fmt::format(", {} in the last minute", format_token_rate(minute));
+  if (prefill > 0) text += fmt::format("; prompts {} tok/s", format_token_rate(prefill));
+  return text;
+}
+
+/// Where this device serves its API: the table may have no room for it.
+std::string api_text(const Json& view) {
+  for (const Json& device : part_of(view, "devices")) {
+    const std::string api = text_in(device, "api");
+    if (flag_in(device, "self") && !api.empty()) return fmt::format("  API on this device: {}", api);
+  }
+  return "";
 }
 
 /// Which devices carry it: worth a line when there are several models.
@@ -142,7 +190,10 @@ std::vector<std::string> deployment_lines(const Json& view) {
     lines.push_back(deployment_text(view, deployment));
     std::string carriers = deployments.size() > 1 ? carriers_text(deployment) : "";
     if (!carriers.empty()) lines.push_back(std::move(carriers));
-    if (auto expected = expected_text(deployment); !expected.empty()) lines.push_back(std::move(expected));
+    for (std::string& line :
+         std::vector<std::string>{expected_text(deployment), measured_text(view, deployment)}) {
+      if (!line.empty()) lines.push_back(std::move(line));
+    }
     const auto insecure = plain_worker_lines(deployment);
     lines.insert(lines.end(), insecure.begin(), insecure.end());
   }
@@ -150,27 +201,6 @@ std::vector<std::string> deployment_lines(const Json& view) {
 }
 
 }  // namespace
-
-std::string text_in(const Json& object, const char* field, const std::string& fallback) {
-  const auto found = object.is_object() ? object.find(field) : object.end();
-  return found != object.end() && found->is_string() ? found->get<std::string>() : fallback;
-}
-
-double number_in(const Json& object, const char* field, double fallback) {
-  const auto found = object.is_object() ? object.find(field) : object.end();
-  return found != object.end() && found->is_number() ? found->get<double>() : fallback;
-}
-
-bool flag_in(const Json& object, const char* field) {
-  const auto found = object.is_object() ? object.find(field) : object.end();
-  return found != object.end() && found->is_boolean() && found->get<bool>();
-}
-
-const Json& part_of(const Json& object, const char* field) {
-  static const Json nothing = Json::array();
-  const auto found = object.is_object() ? object.find(field) : object.end();
-  return found != object.end() && found->is_structured() ? *found : nothing;
-}
 
 const Json& deployment_of(const Json& view, const std::string& model) {
   for (const Json& deployment : part_of(view, "deployments")) {
@@ -195,7 +225,7 @@ std::string deployment_text(const Json& view, const Json& deployment) {
                      hint.empty() ? "" : "; " + printable(hint));
 }
 
-std::vector<std::string> status_lines(const Json& view) {
+std::vector<std::string> status_lines(const Json& view, std::size_t most) {
   const Json& cluster = part_of(view, "cluster");
   const Json& devices = part_of(view, "devices");
   std::vector<std::string> lines;
@@ -204,12 +234,14 @@ std::vector<std::string> status_lines(const Json& view) {
                               devices.size() == 1 ? "device" : "devices"));
   if (!flag_in(cluster, "member"))
     lines.emplace_back("  this device was removed from it; `caravan join` lets it into a cluster again");
-  std::vector<Row> rows{{"device", "id", "link", "does", "layers", "memory", "api"}};
+  std::vector<std::vector<std::string>> rows;
+  rows.reserve(devices.size());
   for (const Json& device : devices) rows.push_back(row_of(view, device));
-  const auto table_lines = table(rows);
-  lines.insert(lines.end(), table_lines.begin(), table_lines.end());
+  const auto table = table_lines(columns(), rows, most);
+  lines.insert(lines.end(), table.begin(), table.end());
   const auto served = deployment_lines(view);
   lines.insert(lines.end(), served.begin(), served.end());
+  if (auto api = api_text(view); !api.empty()) lines.push_back(std::move(api));
   for (const Json& device : devices) {
     const Json& error = part_of(device, "error");
     if (!error.empty()) lines.push_back("  " + printable(text_in(error, "message")));

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "cli/text_table.h"
+
 namespace caravan::cli {
 namespace {
 
@@ -36,6 +38,55 @@ TEST(StatusTable, TellsWhoDoesWhat) {
   EXPECT_THAT(lines, Contains(AllOf(HasSubstr("expected"), HasSubstr("tok/s"))));
   EXPECT_THAT(lines, Contains("problem: no beacons"));
   for (const std::string& line : lines) EXPECT_THAT(line, Not(HasSubstr("\x1b")));
+}
+
+TEST(StatusTable, ShowsHeatBatteryAndRatesOfThoseThatTell) {
+  Json view = two_devices();
+  Json& master = view["devices"][0];
+  master["celsius"] = 41.3;
+  master["percent"] = 73;
+  master["charging"] = true;
+  master["rates"] = {{"last", {{"decode", 9.1}, {"prefill", 80}}},
+                     {"minute", {{"decode", 8.7}, {"prefill", 0}}}};
+  Json& worker = view["devices"][1];
+  worker["celsius"] = 36;
+  worker["percent"] = 20;
+  worker["charging"] = false;
+  worker["traffic"] = {{"in", 1.25e6}, {"out", 0.25e6}};
+  worker["bandwidth"] = 22.4e6;
+  const auto lines = status_lines(view, 200);
+  EXPECT_THAT(lines, Contains(AllOf(HasSubstr("phone-1 *"), HasSubstr("41 °C"), HasSubstr("73 % ⚡"),
+                                    HasSubstr("9.1 tok/s"))));
+  EXPECT_THAT(lines, Contains(AllOf(HasSubstr("tablet"), HasSubstr("36 °C"), HasSubstr("20 % "),
+                                    HasSubstr("1.5 MB/s"), HasSubstr("22.4 MB/s"), Not(HasSubstr("⚡")))));
+  EXPECT_THAT(lines,
+              Contains("  measured: 9.1 tok/s in the last answer, 8.7 in the last minute; prompts 80 tok/s"));
+  EXPECT_THAT(lines, Contains("  API on this device: http://127.0.0.1:8080"));
+}
+
+TEST(StatusTable, StaysWithin80Columns) {
+  Json view = two_devices();
+  view["devices"][2]["name"] = "old-phone";
+  for (Json& device : view["devices"]) {
+    device["celsius"] = 41;
+    device["percent"] = 100;
+    device["charging"] = true;
+    device["bandwidth"] = 22e6;
+    device["api"] = "http://127.0.0.1:8080";
+    device["memory"] = 629145600;
+    device["rates"] = {{"last", {{"decode", 9.1}}}};
+  }
+  for (const std::string& line : status_lines(view)) EXPECT_LE(places(line), 80U) << line;
+  EXPECT_THAT(status_lines(view),
+              Contains(AllOf(HasSubstr("phone-1"), HasSubstr("41 °C"), HasSubstr("100 % ⚡"))));
+}
+
+TEST(StatusTable, ColumnsThatNobodyHasAreLeftOut) {
+  for (const std::string& line : status_lines(two_devices())) {
+    EXPECT_THAT(line, Not(HasSubstr("heat")));
+    EXPECT_THAT(line, Not(HasSubstr("battery")));
+    EXPECT_THAT(line, Not(HasSubstr("rate")));
+  }
 }
 
 TEST(StatusTable, APlainWorkerIsMarkedInsecure) {

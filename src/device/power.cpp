@@ -1,5 +1,7 @@
 #include "device/power.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/text.h"
@@ -138,6 +140,31 @@ std::vector<ThermalZone> read_thermal_zones(const fs::path& root, HiddenFacts& h
     hidden.push_back({"thermal_zones", "the system does not allow programs to read their temperatures", ""});
   }
   return zones;
+}
+
+const ThermalZone* hottest_of_processor(const std::vector<ThermalZone>& zones) {
+  constexpr std::array<std::string_view, 7> kParts{"cpu", "soc", "pkg", "core", "tsens", "acpitz", "apc"};
+  const auto is_of_processor = [&](const ThermalZone& zone) {
+    std::string name = zone.name;
+    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return std::any_of(kParts.begin(), kParts.end(),
+                       [&](std::string_view part) { return name.find(part) != std::string::npos; });
+  };
+  const ThermalZone* hottest = nullptr;
+  for (const ThermalZone& zone : zones) {
+    if (is_of_processor(zone) && (hottest == nullptr || zone.temperature > hottest->temperature))
+      hottest = &zone;
+  }
+  return hottest;
+}
+
+Senses read_senses(const SystemView& system) {
+  HiddenFacts hidden;  // what is hidden is the doctor's business
+  Senses senses;
+  senses.battery = read_battery(system, is_android(system.root), hidden);
+  const std::vector<ThermalZone> zones = read_thermal_zones(system.root, hidden);
+  if (const ThermalZone* hottest = hottest_of_processor(zones)) senses.processor = hottest->temperature;
+  return senses;
 }
 
 }  // namespace caravan::device

@@ -41,5 +41,16 @@ std::optional<double> parse_zone_temperature(std::string_view text);
 std::optional<BatteryFacts> read_battery(const SystemView& view, bool android, HiddenFacts& hidden);
 /// At most 256, in the system's order.
 std::vector<ThermalZone> read_thermal_zones(const fs::path& root, HiddenFacts& hidden);
+/// The hottest sensor of the processor itself, by its name; others (modem, skin, charger) have other limits.
+/// Null without one; points into `zones`.
+const ThermalZone* hottest_of_processor(const std::vector<ThermalZone>& zones);
+
+/// What changes from minute to minute and decides how much a device should carry.
+struct Senses {
+  std::optional<BatteryFacts> battery;
+  std::optional<double> processor;  ///< °C
+};
+/// Blocks for some files, and on Android for a program that may take seconds.
+Senses read_senses(const SystemView& system);
 
 }  // namespace caravan::device

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "device/fixture.h"
 #include "device/termux.h"
 
 namespace caravan::device {
@@ -53,6 +54,30 @@ TEST(Battery, SysfsValues) {
   }
   for (const char* bad : {"-273000", "-127000", "1000000", "45 C"})
     EXPECT_FALSE(parse_zone_temperature(bad)) << bad;
+}
+
+TEST(Senses, OfAPhoneALaptopAndABoard) {
+  const Senses phone = read_senses(fixture("snapdragon-8-gen-2"));
+  ASSERT_TRUE(phone.battery);
+  EXPECT_EQ(phone.battery->level, 85);
+  const Senses laptop = read_senses(fixture("x86-laptop"));
+  ASSERT_TRUE(laptop.battery);
+  EXPECT_TRUE(laptop.battery->level);
+  EXPECT_EQ(laptop.processor, 61);
+  const Senses board = read_senses(fixture("raspberry-pi-5"));
+  EXPECT_FALSE(board.battery) << "a board has none";
+  EXPECT_TRUE(board.processor);
+  const Senses hidden = read_senses(fixture("hidden-android"));
+  EXPECT_FALSE(hidden.battery);
+  EXPECT_FALSE(hidden.processor);
+}
+
+TEST(ThermalZones, TheHottestOfTheProcessorCounts) {
+  const std::vector<ThermalZone> zones{{"skin", 60}, {"CPU-0-0", 51}, {"cpu-1-0", 55}, {"battery", 70}};
+  const ThermalZone* hottest = hottest_of_processor(zones);
+  ASSERT_NE(hottest, nullptr);
+  EXPECT_EQ(hottest->temperature, 55);
+  EXPECT_EQ(hottest_of_processor({}), nullptr);
 }
 
 TEST(Termux, SaysWhatWouldReveal) {

@@ -22,7 +22,8 @@ Surroundings surroundings_of_this_device(device::SystemView system, std::string 
           .environment = [](const char* name) { return caravan::environment(name); },
           .engine = engine::engine_places(std::move(engine)),
           .models = model::default_model_roots(),
-          .folders = {caravan_home(), cache_folder(), std::move(temporary)}};
+          .folders = {caravan_home(), cache_folder(), std::move(temporary)},
+          .cluster = {}};
 }
 
 std::vector<Step> all_steps(const Surroundings& surroundings) {
@@ -39,6 +40,7 @@ std::vector<Step> all_steps(const Surroundings& surroundings) {
           port_step(system.root),
           exposure_step(system),
           network_step(system),
+          peer_step(surroundings.cluster),
           power_step(system),
           android_step(system, surroundings.environment)};
 }

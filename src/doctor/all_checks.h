@@ -7,6 +7,7 @@
 #include "device/system_view.h"
 #include "doctor/android_checks.h"
 #include "doctor/check.h"
+#include "doctor/peer_checks.h"
 #include "doctor/storage_checks.h"
 #include "engine/locate.h"
 #include "model/store.h"
@@ -20,6 +21,7 @@ struct Surroundings {
   engine::EnginePlaces engine;
   model::ModelRoots models;
   StorageFolders folders;
+  ReadClusterView cluster;  ///< empty: no node is asked
 };
 
 /// Those of this process: its environment, its folders. `engine` is --engine, or empty.

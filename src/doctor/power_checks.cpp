@@ -1,7 +1,5 @@
 #include "doctor/power_checks.h"
 
-#include <algorithm>
-#include <array>
 #include <utility>
 
 #include <fmt/format.h>
@@ -9,7 +7,6 @@
 #include "base/text.h"
 #include "device/android.h"
 #include "device/source.h"
-#include "model/catalogue.h"
 
 namespace caravan::doctor {
 namespace {
@@ -20,14 +17,6 @@ constexpr double kHotBattery = 48;
 constexpr double kHotProcessor = 85;
 constexpr int kLowBattery = 30;
 constexpr int kEmptyBattery = 15;
-
-/// Sensors of the processor itself; others (modem, skin, charger) have other limits.
-bool is_of_processor(const std::string& zone) {
-  constexpr std::array<std::string_view, 7> kParts{"cpu", "soc", "pkg", "core", "tsens", "acpitz", "apc"};
-  const std::string name = model::lower_case(zone);
-  return std::any_of(kParts.begin(), kParts.end(),
-                     [&](std::string_view part) { return name.find(part) != std::string::npos; });
-}
 
 /// Processors that choose their clock rate themselves call their usual mode so too.
 bool saves_power(const Governor& governor) {
@@ -74,11 +63,7 @@ Finding heat(const PowerState& state) {
     return {hot ? Status::problem : Status::warning, fmt::format("the battery has {:.1f} °C", *battery), kWhy,
             cure};
   }
-  const device::ThermalZone* hottest = nullptr;
-  for (const device::ThermalZone& zone : state.zones) {
-    if (is_of_processor(zone.name) && (hottest == nullptr || zone.temperature > hottest->temperature))
-      hottest = &zone;
-  }
+  const device::ThermalZone* hottest = device::hottest_of_processor(state.zones);
   if (hottest != nullptr && hottest->temperature >= kHotProcessor) {
     return {Status::warning,
             fmt::format("the processor has {:.0f} °C ({})", hottest->temperature, hottest->name), kWhy, cure};

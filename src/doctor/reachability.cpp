@@ -89,6 +89,7 @@ Reach cause_of(const PeerObservations& seen) {
   if (seen.ours.empty()) return Reach::no_network;
   if (seen.from_peer == Attempt::connected) return blocked_by(seen);
   if (seen.to_peer == Attempt::refused) return Reach::not_running;
+  if (seen.to_peer == Attempt::turned_away) return Reach::turned_away;
   if (seen.to_peer == Attempt::unknown || seen.theirs.empty()) return Reach::unclear;
   return share_a_network(seen) ? in_same_network(seen) : in_different_networks(seen);
 }
@@ -135,6 +136,14 @@ Words words_of_block(const PeerObservations& seen, Reach cause) {
             "many phones refuse connections from the devices in their hotspot",
             {"use a Wi-Fi router instead of a hotspot",
              "or let the phone that hosts the hotspot be the one that joins: it can connect to the others"}};
+  }
+  if (cause == Reach::turned_away) {
+    return {fmt::format("at {}'s address there is no link to be had{}{}", seen.peer,
+                        seen.why_turned_away.empty() ? "" : ": ", seen.why_turned_away),
+            "another device may have got its address, one of the two may have been removed, or they run "
+            "different builds",
+            {fmt::format("on {}: caravan status    # is it still in this cluster?", seen.peer),
+             "the same Caravan and ./run build on both"}};
   }
   if (cause == Reach::not_running) {
     return {
@@ -207,6 +216,8 @@ std::string_view name_of(Reach reach) {
       return "client_isolation";
     case Reach::hotspot:
       return "hotspot";
+    case Reach::turned_away:
+      return "turned_away";
     case Reach::unclear:
       break;
   }

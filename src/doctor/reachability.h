@@ -32,12 +32,14 @@ enum class Attempt {
   refused,      ///< the device answered that nobody listens there
   timed_out,    ///< nothing came back
   unreachable,  ///< the network said that there is no such device (EHOSTUNREACH, ENETUNREACH)
+  turned_away,  ///< somebody answers there, but is another device or does not let this one in
 };
 
 struct PeerObservations {
   std::string peer;  ///< its name, for people
   Attempt to_peer = Attempt::unknown;
   Attempt from_peer = Attempt::unknown;  ///< as the peer or a third device says
+  std::string why_turned_away;           ///< one line, for people
 
   std::vector<NetworkAddress> ours;
   std::vector<NetworkAddress> theirs;  ///< as last heard of
@@ -60,6 +62,7 @@ enum class Reach {
   firewall,          ///< it is there and lets nothing through to Caravan
   client_isolation,  ///< the access point keeps its clients apart
   hotspot,           ///< one is the other's hotspot, and lets nobody connect to it
+  turned_away,       ///< it is another device, another build, or does not take this one for a member
   unclear,
 };
 /// As it is written in JSON, e.g. "client_isolation".

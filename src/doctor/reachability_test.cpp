@@ -43,6 +43,16 @@ TEST(Reachability, NotRunning) {
   EXPECT_EQ(cause(seen), Reach::not_running);
 }
 
+TEST(Reachability, TurnedAway) {
+  PeerObservations seen = one_network();
+  seen.to_peer = Attempt::turned_away;
+  seen.why_turned_away = "pixel-6 runs engine b1, this cluster b2";
+  EXPECT_EQ(cause(seen), Reach::turned_away);
+  EXPECT_THAT(classify_reachability(seen).finding.found, HasSubstr("runs engine b1"));
+  EXPECT_EQ(classify_reachability(seen).finding.status, Status::problem);
+  EXPECT_EQ(name_of(Reach::turned_away), "turned_away");
+}
+
 TEST(Reachability, ClientIsolation) {
   PeerObservations seen = one_network();
   seen.router_answers = true;

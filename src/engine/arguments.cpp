@@ -105,6 +105,7 @@ void add_server(Arguments& arguments, const MasterArguments& wanted, const Engin
   arguments.need({"--port"}, fmt::format("{}", wanted.port));
   if (!wanted.alias.empty()) arguments.use_if_known("--alias", wanted.alias);
   arguments.use_if_known("--offline");
+  arguments.use_if_known("--metrics");   // how fast it answers, whoever asks
   arguments.use_if_known("--no-slots");  // shows one person's prompt to another
   arguments.use_if_known("--cors-origins", "localhost");
   arguments.use_if_known("--jinja");

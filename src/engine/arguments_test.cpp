@@ -123,7 +123,7 @@ TEST(Arguments, OfTheMaster) {
   EXPECT_THAT(
       *list,
       ElementsAre("--model", "/models/a b.gguf", "--host", "127.0.0.1", "--port", "0", "--alias", "a",
-                  "--offline", "--no-slots", "--cors-origins", "localhost", "--jinja", "--no-ui",
+                  "--offline", "--metrics", "--no-slots", "--cors-origins", "localhost", "--jinja", "--no-ui",
                   "--log-prefix", "--log-timestamps", "--log-verbosity", "5", "--threads", "3", "--ctx-size",
                   "2048", "--parallel", "2", "--fit", "off", "--cache-ram", "0", "--no-cache-idle-slots",
                   "--load-mode", "none", "--flash-attn", "auto", "--rpc", "127.0.0.1:50052,127.0.0.1:50053",

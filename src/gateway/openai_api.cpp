@@ -258,8 +258,8 @@ asio::awaitable<void> OpenAiApi::generate(Request request, Responder& responder)
     co_await send_error(responder, *wrong);
     co_return;
   }
-  const auto kind = std::get<GenerationRequest>(checked);
-  ReplicaView view = replicas_.choose({kind.model});
+  const auto& kind = std::get<GenerationRequest>(checked);
+  ReplicaView view = replicas_.choose({kind.model, &kind.prompt});
   if (view.phase == ReplicaView::Phase::unknown) {
     ApiError unknown = unknown_model(kind.model, replicas_.models());
     co_await send_error(responder, std::move(unknown));

@@ -44,9 +44,11 @@ struct ReplicaView {
   std::int64_t created = 0;     ///< seconds since 1970
 };
 
-/// What a request says that matters for where it goes.
+/// What a request says that matters for where it goes. Borrowed for the call.
 struct ReplicaQuery {
   std::string model;  ///< as the client names it; empty: it names none
+  /// Null when nothing is going to be generated: somebody asks what is there.
+  const PromptPrefix* prompt = nullptr;
 };
 
 /// Whoever knows the replicas. Neither may block.

@@ -63,6 +63,7 @@ class Reader final : public nlohmann::json_sax<Json> {
   bool has_prompt = false;
   std::size_t messages = 0;
   std::optional<ApiError> failure;
+  PromptHasher prompt;
 
   bool null() override { return value(Kind::null); }
   bool boolean(bool yes) override {
@@ -76,6 +77,7 @@ class Reader final : public nlohmann::json_sax<Json> {
   }
   bool number_float(double /*number*/, const std::string& /*text*/) override { return value(fraction); }
   bool string(std::string& read) override {
+    if (in_messages_ || in_prompt_) prompt.add(read);
     if (depth_ == 1 && key_ == "model") model = read;
     return value(text);
   }
@@ -89,6 +91,7 @@ class Reader final : public nlohmann::json_sax<Json> {
     if (depth_ == 1) {
       in_messages_ = key_ == "messages";
       if (in_messages_) messages = 0;
+      if (in_messages_) prompt = PromptHasher();
     }
     return value(list) && enter();
   }
@@ -109,6 +112,8 @@ class Reader final : public nlohmann::json_sax<Json> {
       if (name == "stream") stream = false;
       if (name == "model") model.clear();
       in_messages_ = false;
+      in_prompt_ = name == "prompt";
+      if (in_prompt_) prompt = PromptHasher();
       key_ = name;
     }
     if (depth_ == 3) message_key_ = name;
@@ -168,6 +173,7 @@ class Reader final : public nlohmann::json_sax<Json> {
   std::string key_;
   std::string message_key_;
   bool in_messages_ = false;
+  bool in_prompt_ = false;
   bool has_role_ = false;
 };
 
@@ -187,7 +193,7 @@ std::variant<GenerationRequest, ApiError> check_generation_request(Endpoint endp
   if (endpoint == Endpoint::completion && !reader.has_prompt) {
     return ApiError{400, "'prompt' is missing", "prompt", "invalid_value"};
   }
-  return GenerationRequest{endpoint, reader.stream, std::move(reader.model)};
+  return GenerationRequest{endpoint, reader.stream, std::move(reader.model), reader.prompt.prefix()};
 }
 
 }  // namespace caravan::gateway

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "gateway/openai_error.h"
+#include "gateway/prompt_prefix.h"
 
 namespace caravan::gateway {
 
@@ -15,6 +16,8 @@ struct GenerationRequest {
   Endpoint endpoint = Endpoint::chat;
   bool stream = false;
   std::string model;  ///< as the client names it; empty: it names none
+  /// Of the texts of `messages` or `prompt`, in the order in which they stand.
+  PromptPrefix prompt;
 };
 
 /// A wrong body is a 400 whose `param` names the field. Fields that are not known here are left to

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -53,6 +54,15 @@ std::optional<asio::ip::address_v4> broadcast_of(const ifaddrs& entry) {
   return is_last && *known != *own ? known : std::nullopt;
 }
 
+/// The ones at the beginning of a netmask.
+template <typename Mask>
+int prefix_of(const std::optional<Mask>& mask) {
+  if (!mask) return 0;
+  int bits = 0;
+  for (const unsigned char byte : mask->to_bytes()) bits += std::popcount(byte);
+  return bits;
+}
+
 std::optional<InterfaceAddress> read_entry(const ifaddrs& entry) {
   if ((entry.ifa_flags & IFF_UP) == 0 || entry.ifa_name == nullptr) return std::nullopt;
   InterfaceAddress found;
@@ -63,11 +73,13 @@ std::optional<InterfaceAddress> read_entry(const ifaddrs& entry) {
   if (const auto v4 = v4_of(entry.ifa_addr)) {
     found.address = *v4;
     found.broadcast = broadcast_of(entry);
+    found.prefix = prefix_of(v4_of(entry.ifa_netmask));
     found.is_shared = found.is_shared || found.broadcast.has_value();
     return found;
   }
   if (const auto v6 = v6_of(entry.ifa_addr)) {
     found.address = *v6;
+    found.prefix = prefix_of(v6_of(entry.ifa_netmask));
     return found;
   }
   return std::nullopt;

@@ -23,6 +23,7 @@ struct InterfaceAddress {
   /// Others are on it too, and reached by broadcast: no mobile network, no VPN. True where the system hides
   /// it.
   bool is_shared = true;
+  int prefix = 0;  ///< length of the network's prefix; 0 where the system hides it
 
   bool operator==(const InterfaceAddress&) const = default;
 };

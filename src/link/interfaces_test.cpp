@@ -17,6 +17,7 @@ TEST(Interfaces, TheLoopbackAddressIsAmongThem) {
   EXPECT_TRUE(loopback->is_loopback);
   EXPECT_FALSE(loopback->is_shared);
   EXPECT_NE(loopback->index, 0U);
+  EXPECT_EQ(loopback->prefix, 8);
   EXPECT_FALSE(loopback->interface.empty());
 }
 

@@ -67,7 +67,7 @@ struct Link::Inner : std::enable_shared_from_this<Link::Inner> {
   static asio::awaitable<Result<std::shared_ptr<Session>>> connect(std::shared_ptr<Inner> self,
                                                                    std::string host, int port,
                                                                    std::string device);
-  asio::awaitable<Result<std::shared_ptr<Session>>> greet(std::string host, int port, std::string device);
+  asio::awaitable<Result<std::shared_ptr<Session>>> greet(DialReport& report);
 
   Result<std::shared_ptr<Session>> adopt(std::shared_ptr<Session> session, const PublicKey& key,
                                          std::optional<Address> where);
@@ -234,22 +234,27 @@ asio::awaitable<Result<std::shared_ptr<Session>>> Link::Inner::connect(std::shar
   if (!self->dialling.insert(being_dialled).second) {
     co_return Error{Code::unavailable, "that device is being dialled already", ""};
   }
-  auto session = co_await self->greet(std::move(host), port, std::move(device));
+  DialReport report{std::move(device), std::move(host), port, DialOutcome::connected, std::nullopt};
+  auto session = co_await self->greet(report);
   self->dialling.erase(being_dialled);
+  if (!session) report.error = session.error();
+  if (self->owner.dialled && !self->closing) self->owner.dialled(report);
   co_return session;
 }
 
-asio::awaitable<Result<std::shared_ptr<Session>>> Link::Inner::greet(std::string host, int port,
-                                                                     std::string device) {
+/// Writes into `report` how far it came.
+asio::awaitable<Result<std::shared_ptr<Session>>> Link::Inner::greet(DialReport& report) {
   const auto self = shared_from_this();
-  KeyCheck check = [self, device](const PublicKey& key) {
+  KeyCheck check = [self, device = report.device](const PublicKey& key) {
     return (device.empty() || device_id(key) == device) && self->judge(key) == Standing::member;
   };
   const auto connection = connection_for(std::move(check));
   if (!connection) co_return connection.error();
   const Beginning beginning(beginnings, *connection);
-  const auto proved = co_await dial(*connection, host, port, options.dial_time);
+  const auto proved = co_await dial(*connection, report.host, report.port, options.dial_time);
   if (closing) co_return link_closed();
+  const auto& failure = (*connection)->connect_failure();
+  report.outcome = failure ? outcome_of(failure) : DialOutcome::turned_away;
   if (!proved) co_return proved.error();
   const PublicKey key = (*connection)->peer_key();
   auto socket = co_await MessageSocket::dial(*connection, std::string(kLinkPath), kMaxMessageBytes);
@@ -258,7 +263,8 @@ asio::awaitable<Result<std::shared_ptr<Session>>> Link::Inner::greet(std::string
   Hello mine = hello();
   auto session = co_await Session::greet(std::move(*socket), std::move(mine));
   if (!session) co_return session.error();
-  const Address where{std::move(host), port};
+  report.outcome = DialOutcome::connected;
+  const Address where{report.host, report.port};
   co_return adopt(std::move(*session), key, where);
 }
 

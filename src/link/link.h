@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "link/dial.h"
+#include "link/dial_outcome.h"
 #include "link/heartbeat.h"
 #include "link/listener.h"
 #include "link/message_socket.h"
@@ -32,7 +33,7 @@ struct LinkOptions {
 
 /// What the link asks of what stands above it, and tells it. Called on the loop, and not after the Link is
 /// gone, except that a pairing coroutine may still be ending then; none of them may destroy the Link. All but
-/// `pairing` have to be set.
+/// `pairing` and `dialled` have to be set.
 struct LinkOwner {
   Judge judge;
   /// This node's, as of now. Its device id is overwritten with the identity's.
@@ -43,10 +44,13 @@ struct LinkOwner {
   std::function<void(Session&, Liveness)> liveness;
   /// The device has no session any more; its tunnels are closed already.
   std::function<void(const std::string& device, const Error& why)> lost;
+  /// How each connect() went.
+  std::function<void(const DialReport&)> dialled;
   /// False for a name that nobody knows.
   std::function<bool(Session&, const Payload&)> received;
   /// Somebody, stranger or member, asks for pairing; the key is the socket's connection().peer_key().
-  /// Messages of 64 KiB until it allows more, limits.stranger_time in all. Without it no stranger gets through the handshake.
+  /// Messages of 64 KiB until it allows more, limits.stranger_time in all. Without it no stranger gets
+  /// through the handshake.
   std::function<asio::awaitable<void>(std::unique_ptr<MessageSocket>)> pairing;
 };
 

@@ -65,6 +65,7 @@ struct TestNode {
       log.emplace_back("lost");
       last_loss = why;
     };
+    owner.dialled = [this](const DialReport& report) { dialled.push_back(report); };
     owner.received = [this](Session& session, const Payload& payload) {
       if (payload.name != "note") return false;
       notes.push_back(session.hello().name + " says " + dump_json(payload.body));
@@ -97,6 +98,7 @@ struct TestNode {
   std::map<std::string, std::uint16_t> targets;
   std::unique_ptr<Link> link;
 
+  std::vector<DialReport> dialled;
   std::vector<std::string> log;
   std::vector<std::string> notes;
   std::vector<std::string> asked;

@@ -82,6 +82,7 @@ asio::awaitable<Result<void>> TlsConnection::connect(std::string host, int port)
   tcp::resolver resolver(executor());
   auto [unknown, endpoints] =
       co_await resolver.async_resolve(host, std::to_string(port), tcp::resolver::numeric_service, kUseResult);
+  connect_failure_ = unknown;
   if (unknown) {
     co_return Error{Code::unavailable, fmt::format("nobody knows the address of '{}'", host),
                     "use the device's IP address"};
@@ -89,6 +90,7 @@ asio::awaitable<Result<void>> TlsConnection::connect(std::string host, int port)
   if (closed_)
     co_return explain(asio::error::operation_aborted, fmt::format("connecting to {}:{}", host, port));
   auto [failure, endpoint] = co_await asio::async_connect(stream_.lowest_layer(), endpoints, kUseResult);
+  connect_failure_ = failure;
   if (!failure) co_return Result<void>();
   Error error = explain(failure, fmt::format("connecting to {}:{}", host, port));
   error.code = Code::unavailable;

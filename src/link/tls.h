@@ -61,6 +61,8 @@ class TlsConnection : public std::enable_shared_from_this<TlsConnection> {
   /// Before handshake(), on the dialling side. `host` is an address or a name. Code::unavailable when nobody
   /// can be reached there.
   asio::awaitable<Result<void>> connect(std::string host, int port);
+  /// What connect() has failed with; none when it has not.
+  const boost::system::error_code& connect_failure() const { return connect_failure_; }
   /// Both keys are proved when this succeeds on the accepting side. The dialling side has then proved the
   /// other's key, and learns with its first read whether its own was taken (RFC 8446, section 4.4.2.4).
   asio::awaitable<Result<void>> handshake();
@@ -90,6 +92,7 @@ class TlsConnection : public std::enable_shared_from_this<TlsConnection> {
  private:
   std::shared_ptr<TlsContext> context_;
   TlsStream stream_;
+  boost::system::error_code connect_failure_;
   asio::steady_timer deadline_;
   bool timed_out_ = false;
   bool closed_ = false;  ///< while a name is looked up there is no socket yet that could show it

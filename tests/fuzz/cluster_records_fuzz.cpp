@@ -1,5 +1,6 @@
-// A device's card, a request of a person's and the record of what the cluster should do, as they come from a socket or the disk. What
-// is accepted must survive the way back, and fit into the file that it is kept in.
+// A device's card, its condition, a request of a person's and the record of what the cluster should do, as
+// they come from a socket or the disk. What is accepted must survive the way back, and fit into the file that
+// it is kept in.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -7,6 +8,7 @@
 #include <string_view>
 
 #include "cluster/card.h"
+#include "cluster/condition.h"
 #include "cluster/desired.h"
 #include "cluster/wish_change.h"
 
@@ -30,6 +32,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!sent) std::abort();
     const auto again = cluster::card_from_json(*sent);
     if (!again || again->models != card->models || again->can_carry() != card->can_carry()) std::abort();
+  }
+  if (const auto condition = cluster::condition_from_json(*json)) {
+    const auto sent = parse_json(dump_json(cluster::to_json(*condition)), 1U << 24U);
+    if (!sent) std::abort();
+    const auto again = cluster::condition_from_json(*sent);
+    if (!again || again->ways.size() != condition->ways.size() || again->rates != condition->rates)
+      std::abort();
   }
   return 0;
 }

@@ -9,6 +9,7 @@
 #include "engine/output_ring.h"
 #include "engine/probe_text.h"
 #include "engine/rpc_probe.h"
+#include "engine/token_rates.h"
 
 using namespace caravan::engine;
 
@@ -34,5 +35,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)parse_devices(text);
   (void)parse_rpc_reply_length(text.substr(0, kRpcLengthBytes));
   (void)parse_rpc_hello(text);
+  (void)parse_token_totals(text);
   return 0;
 }

@@ -1,4 +1,5 @@
-// Plans and the requests for them, as they come from another device. What is accepted must survive the way back.
+// Plans and the requests for them, as they come from another device. What is accepted must survive the way
+// back.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

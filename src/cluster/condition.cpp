@@ -1,0 +1,162 @@
+#include "cluster/condition.h"
+
+#include <cmath>
+#include <string_view>
+
+#include <fmt/format.h>
+
+namespace caravan::cluster {
+namespace {
+
+constexpr std::size_t kMostText = 300;
+constexpr double kColdest = -60;
+constexpr double kHottest = 200;
+constexpr double kMostRate = 1e15;      // as link::LinkSpeed
+constexpr int kOldest = 1'000'000'000;  // seconds: can be added to
+
+Json to_json(const TokenRates& rates) { return {{"decode", rates.decode}, {"prefill", rates.prefill}}; }
+
+Json to_json(const Way& way) {
+  return {{"from", way.from},       {"to", way.to},
+          {"address", way.address}, {"outcome", link::name_of(way.outcome)},
+          {"why", way.why},         {"age", way.age}};
+}
+
+double number(Fields& fields, std::string_view name, double least, double most) {
+  const double value = fields.number(name);
+  if (!std::isfinite(value) || value < least || value > most) fields.fail(name, "is out of range");
+  return value;
+}
+
+std::string short_text(Fields& fields, std::string_view name) {
+  std::string text = fields.text(name);
+  if (text.size() > kMostText) fields.fail(name, "is too long");
+  return text;
+}
+
+std::optional<double> celsius(Fields& fields, const Json& value, const char* name) {
+  return value.contains(name) ? std::optional(number(fields, name, kColdest, kHottest)) : std::nullopt;
+}
+
+std::vector<Json> bounded(Fields& fields, std::string_view name, std::size_t most) {
+  std::vector<Json> items = fields.list_or_none(name);
+  if (items.size() <= most) return items;
+  fields.fail(name, fmt::format("must be at most {}", most));
+  return {};
+}
+
+TokenRates read_token_rates(Fields& parent, const char* name) {
+  const Json* value = parent.object_or_none(name);
+  if (value == nullptr) return {};
+  Fields fields(*value, name);
+  const TokenRates rates{number(fields, "decode", 0, kMostRate), number(fields, "prefill", 0, kMostRate)};
+  if (!fields.ok()) parent.fail(fields.error());
+  return rates;
+}
+
+std::optional<AnswerRates> read_rates(Fields& parent) {
+  const Json* value = parent.object_or_none("rates");
+  if (value == nullptr) return std::nullopt;
+  Fields fields(*value, "rates");
+  AnswerRates rates;
+  rates.last = read_token_rates(fields, "last");
+  rates.minute = read_token_rates(fields, "minute");
+  rates.requests = fields.small_or("requests", 0);
+  if (!fields.ok()) parent.fail(fields.error());
+  return rates;
+}
+
+MeasuredLink read_link(Fields& parent, const Json& value) {
+  Fields fields(value, "links[]");
+  MeasuredLink link{short_text(fields, "device"), number(fields, "upload", 0, kMostRate),
+                    number(fields, "download", 0, kMostRate)};
+  if (!fields.ok()) parent.fail(fields.error());
+  return link;
+}
+
+OwnAddress read_address(Fields& parent, const Json& value) {
+  Fields fields(value, "addresses[]");
+  OwnAddress address{short_text(fields, "address"), fields.small("prefix")};
+  if (address.prefix > 128) fields.fail("prefix", "must be at most 128");
+  if (!fields.ok()) parent.fail(fields.error());
+  return address;
+}
+
+Way read_way(Fields& parent, const Json& value) {
+  Fields fields(value, "ways[]");
+  Way way;
+  way.from = short_text(fields, "from");
+  way.to = short_text(fields, "to");
+  way.address = short_text(fields, "address");
+  const auto outcome = link::dial_outcome_from(fields.text("outcome"));
+  if (!outcome) fields.fail("outcome", "has an unknown value");
+  way.outcome = outcome.value_or(link::DialOutcome::timed_out);
+  way.why = short_text(fields, "why");
+  way.age = fields.small("age");
+  if (way.age > kOldest) fields.fail("age", "is out of range");
+  if (!fields.ok()) parent.fail(fields.error());
+  return way;
+}
+
+void read_body(Fields& fields, const Json& value, Condition& condition) {
+  condition.battery_celsius = celsius(fields, value, "battery_celsius");
+  condition.processor_celsius = celsius(fields, value, "processor_celsius");
+  if (value.contains("battery_percent"))
+    condition.battery_percent = static_cast<int>(number(fields, "battery_percent", 0, 100));
+  if (value.contains("charging")) condition.charging = fields.flag_or("charging", false);
+  condition.rates = read_rates(fields);
+  for (const Json& item : bounded(fields, "links", kMostMeasuredLinks))
+    condition.links.push_back(read_link(fields, item));
+  for (const Json& item : bounded(fields, "addresses", kMostOwnAddresses))
+    condition.addresses.push_back(read_address(fields, item));
+  condition.is_hotspot = fields.flag_or("hotspot", false);
+  condition.membership_version = fields.whole_or("membership_version", 0);
+  condition.membership_digest = fields.text_or("membership_digest", "");
+  if (condition.membership_digest.size() > kMostText) fields.fail("membership_digest", "is too long");
+  for (const Json& item : bounded(fields, "ways", kMostWays))
+    condition.ways.push_back(read_way(fields, item));
+}
+
+}  // namespace
+
+Json to_json(const Condition& condition) {
+  Json value{{"version", kConditionVersion}};
+  if (condition.battery_celsius) value["battery_celsius"] = *condition.battery_celsius;
+  if (condition.processor_celsius) value["processor_celsius"] = *condition.processor_celsius;
+  if (condition.battery_percent) value["battery_percent"] = *condition.battery_percent;
+  if (condition.charging) value["charging"] = *condition.charging;
+  if (condition.rates) {
+    value["rates"] = {{"last", to_json(condition.rates->last)},
+                      {"minute", to_json(condition.rates->minute)},
+                      {"requests", condition.rates->requests}};
+  }
+  Json& links = value["links"] = Json::array();
+  for (const MeasuredLink& link : condition.links)
+    links.push_back({{"device", link.device}, {"upload", link.upload}, {"download", link.download}});
+  Json& addresses = value["addresses"] = Json::array();
+  for (const OwnAddress& own : condition.addresses)
+    addresses.push_back({{"address", own.address}, {"prefix", own.prefix}});
+  if (condition.is_hotspot) value["hotspot"] = true;
+  value["membership_version"] = condition.membership_version;
+  value["membership_digest"] = condition.membership_digest;
+  Json& ways = value["ways"] = Json::array();
+  for (const Way& way : condition.ways) ways.push_back(to_json(way));
+  return value;
+}
+
+Result<Condition> condition_from_json(const Json& value) {
+  Fields fields(value, "condition");
+  const int version = fields.small("version");
+  if (fields.ok() && version != kConditionVersion) {
+    return Error{Code::incompatible,
+                 fmt::format("a device's condition of version {}, this Caravan knows version {}", version,
+                             kConditionVersion),
+                 "run the same Caravan on every device"};
+  }
+  Condition condition;
+  if (fields.ok()) read_body(fields, value, condition);
+  if (!fields.ok()) return fields.error();
+  return condition;
+}
+
+}  // namespace caravan::cluster

@@ -1,0 +1,89 @@
+// How a device is at this moment, as it tells the others every few seconds: heat, battery, how fast it
+// answers, and what it knows of the ways between devices. Pure; docs/protocol.md has the fields.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "link/dial_outcome.h"
+
+namespace caravan::cluster {
+
+inline constexpr int kConditionVersion = 1;
+inline constexpr std::size_t kMostWays = 128;
+inline constexpr std::size_t kMostMeasuredLinks = 64;
+inline constexpr std::size_t kMostOwnAddresses = 32;
+
+/// Tokens a second; 0: nothing was measured.
+struct TokenRates {
+  double decode = 0;
+  double prefill = 0;
+
+  bool operator==(const TokenRates&) const = default;
+};
+
+/// Of a master's engine, by its own counts.
+struct AnswerRates {
+  TokenRates last;    ///< of the answer that ended last
+  TokenRates minute;  ///< of all answers of the last minute
+  int requests = 0;   ///< that the engine works on, or has waiting, whoever sent them
+
+  bool operator==(const AnswerRates&) const = default;
+};
+
+/// Bandwidth to another device, as the device that tells it has measured it through the link.
+struct MeasuredLink {
+  std::string device;
+  double upload = 0;    ///< bytes/s towards it
+  double download = 0;  ///< bytes/s from it
+
+  bool operator==(const MeasuredLink&) const = default;
+};
+
+struct OwnAddress {
+  std::string address;  ///< "192.168.1.5", "fd00::5"
+  int prefix = 0;       ///< length of its network's prefix
+
+  bool operator==(const OwnAddress&) const = default;
+};
+
+/// The last try of one device to connect to another, which it has no link with.
+struct Way {
+  std::string from;  ///< ids
+  std::string to;
+  std::string address;  ///< "192.168.1.5:7433"
+  link::DialOutcome outcome = link::DialOutcome::timed_out;
+  std::string why;  ///< one line, for people
+  int age = 0;      ///< seconds since
+
+  bool operator==(const Way&) const = default;
+};
+
+struct Condition {
+  std::optional<double> battery_celsius;
+  std::optional<double> processor_celsius;
+  std::optional<int> battery_percent;
+  std::optional<bool> charging;
+  std::optional<AnswerRates> rates;
+  std::vector<MeasuredLink> links;
+  std::vector<OwnAddress> addresses;
+  bool is_hotspot = false;               ///< it is the access point of others
+  std::uint64_t membership_version = 0;  ///< 0: it does not tell
+  std::string membership_digest;
+  std::vector<Way> ways;  ///< its own, and those that its neighbours have told it of themselves
+
+  bool operator==(const Condition&) const = default;
+
+  /// What people call its heat: the battery's, where it has one that tells.
+  std::optional<double> celsius() const { return battery_celsius ? battery_celsius : processor_celsius; }
+};
+
+Json to_json(const Condition& condition);
+/// Code::invalid names the wrong field, Code::incompatible for a newer version.
+Result<Condition> condition_from_json(const Json& value);
+
+}  // namespace caravan::cluster
