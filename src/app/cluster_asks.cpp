@@ -60,6 +60,7 @@ Result<std::uint16_t> ClusterSide::Inner::api_tunnel(const std::string& device) 
 }
 
 Result<std::unique_ptr<link::Tunnel>> ClusterSide::tunnel_to(const cluster::WorkerEndpoint& worker) {
+  if (worker.is_plain) return link::Tunnel::open(inner_->executor, worker.host, worker.port);
   if (!inner_->mesh->is_linked(worker.device)) {
     return Error{Code::disconnected, "no link to " + inner_->roster.name_of(worker.device), ""};
   }

@@ -5,11 +5,14 @@
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
+#include "app/plain_workers.h"
 #include "app/plan_maker.h"
 
 namespace caravan::app {
@@ -21,11 +24,13 @@ namespace {
 
 constexpr double kUsualRoundTrip = 0.005;  ///< seconds
 
-Json describe(const plan::Plan& plan, const std::function<std::string(const std::string&)>& with_names) {
+Json describe(const plan::Plan& plan, const std::vector<cluster::PlainWorker>& plain,
+              const std::function<std::string(const std::string&)>& with_names) {
   Json shares = Json::array();
   for (const plan::Share& share : plan.shares) {
     shares.push_back({{"device", share.device},
                       {"name", with_names(share.device)},
+                      {"plain", find_plain(plain, share.device) != nullptr},
                       {"rank", share.rank},
                       {"first_layer", share.first_layer},
                       {"layers", share.layer_count},
@@ -61,6 +66,8 @@ struct Deployer::Inner : std::enable_shared_from_this<Deployer::Inner> {
   void act(cluster::MakePlan action);
   void act(cluster::Assign action);
   void act(const cluster::Told& action) { port.told(port.with_names(action.text)); }
+  asio::awaitable<void> plan_with_plain_workers(cluster::PlanRequest request);
+  void plan_somewhere(cluster::PlanRequest request);
   void plan(cluster::PlanRequest request, std::function<void(cluster::Planned)> then);
   void take(cluster::Planned planned);
   void tell_deployments();
@@ -95,10 +102,35 @@ void Deployer::Inner::act(const cluster::Remember& action) {
   port.broadcast(kDesiredMessage, to_json(action.desired));
 }
 
-/// Where the file is: here, or on a device that has it; on another one of these when it is asked again.
 void Deployer::Inner::act(cluster::MakePlan action) {
   cluster::PlanRequest request{action.number, std::move(action.wish), devices_of(action.devices),
                                std::move(action.holders)};
+  if (request.wish.plain.empty()) return plan_somewhere(std::move(request));
+  asio::co_spawn(
+      executor,
+      [self = shared_from_this(), request = std::move(request)]() mutable {
+        return self->plan_with_plain_workers(std::move(request));
+      },
+      asio::detached);
+}
+
+/// Those that do not answer now are left out, so that the others serve meanwhile.
+asio::awaitable<void> Deployer::Inner::plan_with_plain_workers(cluster::PlanRequest request) {
+  const auto keep = shared_from_this();
+  std::vector<std::string> busy;
+  for (const cluster::DeploymentView& deployment : conductor.deployments()) {
+    for (const plan::Plan* running : deployment.plans) {
+      for (const plan::Share& share : running->shares) busy.push_back(share.device);
+    }
+  }
+  std::vector<cluster::PlainWorker> asked = request.wish.plain;
+  request.wish.plain = co_await answering_workers(executor, std::move(asked), std::move(busy));
+  add_plain_workers(request.devices, request.wish.plain, link_of);
+  if (!stopped) plan_somewhere(std::move(request));
+}
+
+/// Where the file is: here, or on a device that has it; on another one of these when it is asked again.
+void Deployer::Inner::plan_somewhere(cluster::PlanRequest request) {
   const auto& holders = request.holders;
   if (holders.empty() || std::find(holders.begin(), holders.end(), self) != holders.end())
     return plan(std::move(request), [this](cluster::Planned planned) { take(std::move(planned)); });
@@ -171,7 +203,10 @@ Json Deployer::Inner::own_deployments() const {
       error.message = port.with_names(error.message);
       one["error"] = caravan::to_json(error);
     }
-    for (const plan::Plan* plan : view.plans) one["replicas"].push_back(describe(*plan, port.with_names));
+    const cluster::Wish* wish = conductor.desired().find(view.model);
+    const auto plain = wish == nullptr ? std::vector<cluster::PlainWorker>() : wish->plain;
+    for (const plan::Plan* plan : view.plans)
+      one["replicas"].push_back(describe(*plan, plain, port.with_names));
     all.push_back(std::move(one));
   }
   const cluster::Desired& desired = conductor.desired();

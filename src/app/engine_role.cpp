@@ -52,9 +52,15 @@ struct EngineRole::Inner {
     phase = next;
     changed();
   }
+  /// The first failure is the cause of those that follow.
   void fail(Error failure) {
+    if (phase == cluster::Phase::failed) return;
     error = std::move(failure);
     become(cluster::Phase::failed);
+  }
+  void plain_worker_lost(const std::string& name) {
+    fail({Code::disconnected, "the plain worker " + name + " has ended the connection, or is gone",
+          "is its `ggml-rpc-server` still running, and its machine awake?"});
   }
 };
 
@@ -98,6 +104,7 @@ Result<engine::MasterArguments> EngineRole::Inner::open_tunnels() {
   for (const cluster::WorkerEndpoint& worker : assignment.workers) {
     auto tunnel = open_tunnel(worker);
     if (!tunnel) return with_context(tunnel.error(), "tunnel to " + worker.device);
+    if (worker.is_plain) (*tunnel)->watch([this, name = worker.device]() { plain_worker_lost(name); });
     arguments.workers.push_back({"127.0.0.1", (*tunnel)->local_port()});
     tunnels.push_back({worker.device, worker.weights, std::move(*tunnel)});
   }

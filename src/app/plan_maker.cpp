@@ -31,6 +31,7 @@ Result<std::vector<plan::Plan>> make_plan(const fs::path& model, const cluster::
   wishes.avoid = wish.avoid;
   wishes.keep_free = wish.keep_free;
   wishes.masters = request.holders;
+  for (const cluster::PlainWorker& worker : wish.plain) wishes.use.push_back(name_of(worker));
   // Wishes name devices that may be away, or carry another model: that must not stop the others.
   const auto is_away = [&request](const std::string& name) {
     const auto& all = request.devices.devices;

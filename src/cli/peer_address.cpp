@@ -9,10 +9,10 @@
 
 namespace caravan::cli {
 
-Result<link::LinkAddress> peer_address(std::string_view text) {
+Result<link::LinkAddress> peer_address(std::string_view text, std::uint16_t usual_port) {
   const auto wrong = [&](std::string_view why) {
     return Error{Code::invalid, fmt::format("'{}' is no address: {}", printable(text), why),
-                 "write 192.168.1.20, 192.168.1.20:7433 or [fe80::1%wlan0]:7433"};
+                 fmt::format("write 192.168.1.20, 192.168.1.20:{0} or [fe80::1%wlan0]:{0}", usual_port)};
   };
   std::string_view host = text;
   std::string_view port;
@@ -31,7 +31,7 @@ Result<link::LinkAddress> peer_address(std::string_view text) {
     if (port.empty()) return wrong("the port is missing");
   }
   if (host.empty()) return wrong("the host is missing");
-  link::LinkAddress address{std::string(host), link::kLinkPort};
+  link::LinkAddress address{std::string(host), usual_port};
   if (port.empty()) return address;
   const bool digits =
       port.size() <= 5 && std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });

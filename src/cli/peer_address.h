@@ -1,4 +1,4 @@
-// Addresses of link ports as people write them: "192.168.1.20", "tablet.lan:7433", "[fe80::1%wlan0]:7433".
+// Addresses as people write them: "192.168.1.20", "tablet.lan:7433", "[fe80::1%wlan0]:7433".
 #pragma once
 
 #include <string>
@@ -6,12 +6,13 @@
 #include <vector>
 
 #include "base/result.h"
+#include "link/dial.h"
 #include "link/neighbours.h"
 
 namespace caravan::cli {
 
-/// Without a port it is the link's. Code::invalid says what is wrong with it.
-Result<link::LinkAddress> peer_address(std::string_view text);
+/// Without a port it is `usual_port`. Code::invalid says what is wrong with it.
+Result<link::LinkAddress> peer_address(std::string_view text, std::uint16_t usual_port = link::kLinkPort);
 Result<std::vector<link::LinkAddress>> peer_addresses(const std::vector<std::string>& texts);
 
 }  // namespace caravan::cli

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "cli/cluster_command.h"
+#include "cli/plain_offers.h"
 #include "cli/print.h"
 #include "cli/status_table.h"
 #include "cli/transfer_report.h"
@@ -23,6 +24,9 @@ constexpr const char* kExamples = R"(Examples:
   caravan serve qwen2.5-3b --avoid old-phone       without that device
   caravan serve qwen2.5-3b --beside                on the devices that are free; what is served goes on
   caravan serve --stop qwen2.5-3b                  that model is served no more; the others go on
+  caravan serve qwen2.5-3b --plain-worker 192.168.1.5
+                                                   with a machine that only runs llama.cpp's `ggml-rpc-server`:
+                                                   what goes there is not encrypted
   caravan serve --stop                             no model is served any more
 
 Without --beside the model replaces all that is served. A device carries one model at a time.
@@ -34,6 +38,7 @@ struct Arguments {
   std::string keep_free = "0";
   std::vector<std::string> use;
   std::vector<std::string> avoid;
+  std::vector<std::string> plain;
   int context = 0;
   int parallel = 0;
   bool beside = false;
@@ -54,6 +59,8 @@ std::string served_name(const std::string& model) {
 Result<Json> asked_from(const Arguments& arguments) {
   const auto keep_free = parse_bytes(arguments.keep_free);
   if (!keep_free) return with_context(keep_free.error(), "--keep-free");
+  const auto plain = plain_offers(arguments.plain);
+  if (!plain) return plain.error();
   TransferReport report("serve " + arguments.model, arguments.json);
   const auto path = model::ensure_model(arguments.model, report.control());
   report.clear();
@@ -68,7 +75,8 @@ Result<Json> asked_from(const Arguments& arguments) {
               {"use", arguments.use},
               {"avoid", arguments.avoid},
               {"keep_free", keep_free->count},
-              {"beside", arguments.beside}};
+              {"beside", arguments.beside},
+              {"plain", to_json(*plain)}};
 }
 
 /// What a person calls the model that is to end: as it is served, which is what `serve` was given.
@@ -179,6 +187,10 @@ void add_serve(CLI::App& root, const std::function<void(std::function<int()>)>& 
       ->check(CLI::Range(1, 1024));
   command->add_option("--use", arguments->use, "Devices that have to take part")->delimiter(',');
   command->add_option("--avoid", arguments->avoid, "Devices that must not take part")->delimiter(',');
+  command
+      ->add_option("--plain-worker", arguments->plain,
+                   "Address of a stock RPC server that takes part, port 50052 if not given: no encryption")
+      ->delimiter(',');
   command->add_option("--keep-free", arguments->keep_free, "Memory to leave alone on each device")
       ->capture_default_str();
   CLI::Option* beside =

@@ -47,14 +47,19 @@ std::vector<Json> shares_of(const Json& deployment) {
   return shares;
 }
 
-/// "layers 0-11" of the plan that runs.
+/// "0-11"
+std::string layers_of(const Json& share) {
+  const int count = static_cast<int>(number_in(share, "layers"));
+  const int first = static_cast<int>(number_in(share, "first_layer"));
+  return count == 0 ? "head" : fmt::format("{}-{}", first, first + count - 1);
+}
+
+/// Of the plan that runs.
 std::string layers_text(const Json& view, const std::string& id) {
   for (const Json& deployment : part_of(view, "deployments")) {
     for (const Json& share : shares_of(deployment)) {
       if (text_in(share, "device") != id) continue;
-      const int count = static_cast<int>(number_in(share, "layers"));
-      const int first = static_cast<int>(number_in(share, "first_layer"));
-      return count == 0 ? "head" : fmt::format("{}-{}", first, first + count - 1);
+      return layers_of(share);
     }
   }
   return "";
@@ -94,6 +99,16 @@ std::vector<std::string> table(const std::vector<Row>& rows) {
   return lines;
 }
 
+std::vector<std::string> plain_worker_lines(const Json& deployment) {
+  std::vector<std::string> lines;
+  for (const Json& share : shares_of(deployment)) {
+    if (!flag_in(share, "plain")) continue;
+    lines.push_back(fmt::format("  plain worker {}: layers {}; insecure: not encrypted, open to its network",
+                                printable(text_in(share, "device")), layers_of(share)));
+  }
+  return lines;
+}
+
 std::string expected_text(const Json& deployment) {
   double decode = 0;
   const Json& replicas = part_of(deployment, "replicas");
@@ -128,6 +143,8 @@ std::vector<std::string> deployment_lines(const Json& view) {
     std::string carriers = deployments.size() > 1 ? carriers_text(deployment) : "";
     if (!carriers.empty()) lines.push_back(std::move(carriers));
     if (auto expected = expected_text(deployment); !expected.empty()) lines.push_back(std::move(expected));
+    const auto insecure = plain_worker_lines(deployment);
+    lines.insert(lines.end(), insecure.begin(), insecure.end());
   }
   return lines;
 }

@@ -38,6 +38,14 @@ TEST(StatusTable, TellsWhoDoesWhat) {
   for (const std::string& line : lines) EXPECT_THAT(line, Not(HasSubstr("\x1b")));
 }
 
+TEST(StatusTable, APlainWorkerIsMarkedInsecure) {
+  Json view = two_devices();
+  view["deployments"][0]["replicas"][0]["shares"].push_back(
+      {{"device", "10.0.0.9:50052"}, {"plain", true}, {"first_layer", 16}, {"layers", 3}});
+  EXPECT_THAT(status_lines(view),
+              Contains(AllOf(HasSubstr("plain worker 10.0.0.9:50052: layers 16-18"), HasSubstr("insecure"))));
+}
+
 TEST(StatusTable, AFailureIsToldWithItsCure) {
   const Json failed{
       {"stage", "failed"}, {"model", "m"}, {"error", {{"message", "too large"}, {"hint", "add a phone"}}}};

@@ -11,6 +11,11 @@ bool Commons::everybody_measured() const {
   });
 }
 
+bool Commons::is_free_for(const Fulfilment* deployment, const std::string& device) const {
+  const auto holder = holders.find(device);
+  return holder == holders.end() || holder->second == deployment;
+}
+
 bool Commons::is_reserved(const std::string& device, const Wish& wish) const {
   const auto names_it = [&](const Wish& one) {
     return std::find(one.use.begin(), one.use.end(), device) != one.use.end();

@@ -101,6 +101,57 @@ TEST(Conductor, ADeviceWhoseEngineFailedIsTakenWhenItDoesNotGoWithout) {
   EXPECT_EQ(scene.asked.back().devices.size(), 2U);
 }
 
+TEST(Conductor, AnEngineThatDiesJustBeforeItsDeviceIsNotToBlame) {
+  Scene scene;
+  scene.serve();
+  scene.fail("c");
+  scene.pass(Controller::kSettle);
+  scene.confirm_stop();
+  scene.pass(Fulfilment::kFirstRetry);
+  scene.plan({plan_of({"b"}, 5)});
+  scene.report("b", Phase::ready);
+  scene.lose("c");
+  scene.wanted.erase("c");
+  scene.link("c", false);
+  scene.pass_alive(Fulfilment::kStable + seconds(1));
+  ASSERT_EQ(scene.asked.size(), 3U);
+  EXPECT_EQ(scene.asked.back().devices.size(), 2U);
+}
+
+TEST(Conductor, ADeviceThatComesAndGoesIsSparedLongerEachTimeUntilItStays) {
+  Scene scene;
+  scene.serve();
+  const auto lose_and_return = [&] {
+    scene.lose("c");
+    scene.pass(Controller::kSettle);
+    scene.wanted.erase("c");
+    scene.confirm_stop();
+    scene.pass(Fulfilment::kFirstRetry);
+    scene.plan({plan_of({"b"}, 5)});
+    scene.report("b", Phase::ready);
+    scene.link("c", false);
+  };
+  const auto take_in_after = [&](seconds expected) {
+    const std::size_t before = scene.asked.size();
+    scene.pass_alive(expected - seconds(2));
+    EXPECT_EQ(scene.asked.size(), before) << expected.count();
+    scene.pass_alive(seconds(4));
+    ASSERT_EQ(scene.asked.size(), before + 1) << expected.count();
+    scene.plan({plan_of({"b", "c"}, 10)});
+    scene.confirm_stop();
+    scene.report("c", Phase::ready);
+    scene.report("b", Phase::ready);
+    ASSERT_EQ(scene.conductor->plans().front()->shares.size(), 2U);
+  };
+  for (const seconds expected : {seconds(10), seconds(60), seconds(120), seconds(240)}) {
+    lose_and_return();
+    take_in_after(expected);
+  }
+  scene.pass_alive(Conductor::kSteady);
+  lose_and_return();
+  take_in_after(seconds(10));
+}
+
 TEST(Conductor, ABetterPlanIsMadeOnlyWhenItIsQuietAndOnlyIfItIsClearlyBetter) {
   Scene scene;
   scene.serve();

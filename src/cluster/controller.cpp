@@ -42,7 +42,8 @@ std::optional<Error> departure_from(const plan::Plan& plan, const std::vector<Ob
 Controller::Controller(Deployment deployment, Order order, TimePoint now)
     : deployment_(std::move(deployment)), order_(order), stage_deadline_(now + kWorkerStart) {
   for (const plan::Share& share : deployment_.plan.shares) {
-    members_.emplace(share.device, Member{&share, std::nullopt, now});
+    members_.emplace(share.device,
+                     Member{&share, find_plain(deployment_.plain, share.device), std::nullopt, now});
   }
 }
 
@@ -51,7 +52,8 @@ std::vector<Action> Controller::on(const Event& event, TimePoint now) {
   if (!begun_) {
     begun_ = true;
     for (const plan::Share& share : deployment_.plan.shares) {
-      if (share.rank > 0) actions.push_back(Assign{share.device, assignment_for(share)});
+      if (share.rank > 0 && members_.at(share.device).plain == nullptr)
+        actions.push_back(Assign{share.device, assignment_for(share)});
     }
   }
   std::visit([&](const auto& typed) { handle(typed, now, actions); }, event);
@@ -63,7 +65,7 @@ std::optional<TimePoint> Controller::next_deadline() const {
   std::optional<TimePoint> next;
   if (stage_ != Stage::serving) next = stage_deadline_;
   for (const auto& [device, member] : members_) {
-    if (member.gone) continue;
+    if (member.gone || member.plain != nullptr) continue;
     const TimePoint lost = member.last_seen + kNodeSilence;
     next = next ? std::min(*next, lost) : lost;
   }
@@ -104,7 +106,7 @@ void Controller::handle(const Tick& /*event*/, TimePoint now, Actions& actions) 
 
 void Controller::expire(TimePoint now) {
   for (auto& [device, member] : members_) {
-    if (member.gone || now < member.last_seen + kNodeSilence) continue;
+    if (member.gone || member.plain != nullptr || now < member.last_seen + kNodeSilence) continue;
     member.gone = true;
     note_failure(
         Error{Code::unavailable, fmt::format("{} has not answered for {} s", device, kNodeSilence.count()),
@@ -139,7 +141,7 @@ void Controller::note_failure(Error error, TimePoint now) {
 }
 
 bool Controller::is_started(const Member& member) {
-  if (member.share->rank == 0) return true;
+  if (member.share->rank == 0 || member.plain != nullptr) return true;
   return member.state && member.state->phase == Phase::ready && member.state->rpc_port > 0;
 }
 
@@ -184,12 +186,13 @@ void Controller::begin_stopping(TimePoint now, Actions& actions) {
 
 void Controller::end_if_stopped(TimePoint now, Actions& actions) {
   const auto stopped = [](const Member& member) {
-    return member.gone || (member.state && member.state->phase == Phase::idle);
+    return member.gone || member.plain != nullptr || (member.state && member.state->phase == Phase::idle);
   };
   const bool late = now >= stage_deadline_;
   if (!late && !stopped(master())) return;
   for (auto& [device, member] : members_) {
-    if (member.share->rank == 0 || member.gone || std::exchange(member.told_to_stop, true)) continue;
+    if (member.share->rank == 0 || member.gone || member.plain != nullptr) continue;
+    if (std::exchange(member.told_to_stop, true)) continue;
     actions.push_back(Assign{device, Assignment{order_, Role::idle}});
   }
   const bool all =
@@ -216,8 +219,14 @@ Assignment Controller::assignment_for(const plan::Share& share) const {
   for (const plan::Share& other : deployment_.plan.shares) {
     assignment.layers.push_back(other.layer_count);
     if (other.rank == 0) continue;
-    const int port = members_.at(other.device).state->rpc_port;
-    assignment.workers.push_back({other.device, other.rank, "127.0.0.1", port, other.weights});
+    const Member& worker = members_.at(other.device);
+    if (worker.plain != nullptr) {
+      assignment.workers.push_back(
+          {other.device, other.rank, worker.plain->host, worker.plain->port, other.weights, true});
+    } else {
+      assignment.workers.push_back(
+          {other.device, other.rank, "127.0.0.1", worker.state->rpc_port, other.weights});
+    }
   }
   return assignment;
 }

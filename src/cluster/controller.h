@@ -10,6 +10,7 @@
 
 #include "base/units.h"
 #include "cluster/messages.h"
+#include "cluster/plain_worker.h"
 #include "plan/plan.h"
 
 namespace caravan::cluster {
@@ -20,6 +21,8 @@ struct Deployment {
   std::string model_name;
   plan::Plan plan;
   int threads = 1;  ///< for each engine process
+  /// The shares that are called like one of these need no node: whoever named them has started them.
+  std::vector<PlainWorker> plain = {};
 };
 
 /// A node reported its state (a change, or its heartbeat).
@@ -78,6 +81,7 @@ class Controller {
  private:
   struct Member {
     const plan::Share* share;
+    const PlainWorker* plain;  ///< nothing for a device
     std::optional<NodeState> state;
     TimePoint last_seen;
     bool gone = false;

@@ -136,6 +136,38 @@ TEST(Controller, NamesTheDeadWorkerAndNotTheMasterThatItTookWithIt) {
   EXPECT_EQ(scene.ended->error->message, "ggml-rpc-server on phone-2 was killed");
 }
 
+TEST(Controller, APlainWorkerIsThereWithoutAnyNode) {
+  plan::Plan plan = three_shares();
+  plan.shares[2].device = "10.0.0.9:50052";
+  Deployment deployment{"/m.gguf", "m", plan, 1, {PlainWorker{"10.0.0.9", 50052, mebibytes(500), 0.004}}};
+  Scene scene{{}, plan, Controller{std::move(deployment), Order{7, 1}, TimePoint{}}, {}, {}, {}};
+  scene.send(Tick{});
+  EXPECT_EQ(scene.told.size(), 1U) << "nobody is asked to start it";
+  scene.report("phone-2", Phase::ready);
+  ASSERT_TRUE(scene.told.contains("phone-1"));
+  const auto& workers = scene.told.at("phone-1").workers;
+  ASSERT_EQ(workers.size(), 2U);
+  EXPECT_FALSE(workers[0].is_plain);
+  EXPECT_TRUE(workers[1].is_plain);
+  EXPECT_EQ(workers[1].host, "10.0.0.9");
+  EXPECT_EQ(workers[1].port, 50052);
+  scene.report("phone-1", Phase::ready);
+  ASSERT_TRUE(scene.serving);
+  for (int i = 0; i < 20; ++i) {  // it never reports, and is not missed
+    scene.now += seconds(1);
+    scene.report("phone-1", Phase::ready);
+    scene.report("phone-2", Phase::ready);
+    scene.send(Tick{});
+  }
+  EXPECT_FALSE(scene.ended);
+  scene.send(StopAsked{});
+  scene.report("phone-1", Phase::idle);
+  scene.report("phone-2", Phase::idle);
+  ASSERT_TRUE(scene.ended);
+  EXPECT_FALSE(scene.ended->error);
+  EXPECT_EQ(scene.told.size(), 2U);
+}
+
 TEST(Controller, EndsWhenANodeIsGone) {
   Scene scene;
   scene.serve();

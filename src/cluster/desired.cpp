@@ -84,6 +84,7 @@ Json to_json(const Wish& wish) {
              {"keep_free", wish.keep_free.count}};
   if (wish.context) value["context"] = *wish.context;
   if (wish.parallel) value["parallel"] = *wish.parallel;
+  if (!wish.plain.empty()) value["plain"] = to_json(wish.plain);
   return value;
 }
 
@@ -115,6 +116,7 @@ Result<Wish> wish_from_json(const Json& value) {
   wish.keep_free = Bytes{fields.whole_or("keep_free", 0)};
   wish.use = read_names(fields, "use");
   wish.avoid = read_names(fields, "avoid");
+  wish.plain = read_plain_workers(fields, "plain");
   if (!fields.ok()) return fields.error();
   return wish;
 }

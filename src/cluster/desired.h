@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "cluster/plain_worker.h"
 #include "plan/planner.h"
 
 namespace caravan::cluster {
@@ -32,6 +33,7 @@ struct Wish {
   std::vector<std::string> use;
   std::vector<std::string> avoid;
   Bytes keep_free;
+  std::vector<PlainWorker> plain;  ///< that take part, besides the devices
 
   bool operator==(const Wish&) const = default;
 };

@@ -51,6 +51,38 @@ TEST(Desired, GoldenBytesGoThereAndBack) {
   EXPECT_EQ(*nothing, Desired{});
 }
 
+TEST(Desired, PlainWorkersGoThereAndBack) {
+  const Json plain = Json::parse(R"([{"host":"192.168.1.5","memory":1000,"port":50052,"round_trip":0.004},)"
+                                 R"({"host":"fe80::1","memory":7,"port":1,"round_trip":0.0}])");
+  const auto read = with_wish("plain", plain);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  ASSERT_EQ(read->wishes[0].plain.size(), 2U);
+  EXPECT_EQ(name_of(read->wishes[0].plain[0]), "192.168.1.5:50052");
+  EXPECT_EQ(name_of(read->wishes[0].plain[1]), "[fe80::1]:1");
+  EXPECT_EQ(to_json(read->wishes[0].plain), plain);
+  EXPECT_EQ(find_plain(read->wishes[0].plain, "[fe80::1]:1"), &read->wishes[0].plain[1]);
+  EXPECT_EQ(find_plain(read->wishes[0].plain, "fe80::1"), nullptr);
+}
+
+TEST(Desired, PlainWorkersThatCannotBeAreRefused) {
+  const Json good = Json::parse(R"({"host":"10.0.0.1","memory":1000,"port":50052,"round_trip":0.004})");
+  const auto with_plain = [&](const char* field, const Json& value) {
+    Json entry = good;
+    entry[field] = value;
+    return with_wish("plain", Json::array({entry}));
+  };
+  expect_refused(with_plain("host", "nas.local; rm -rf"), "host");
+  expect_refused(with_plain("host", std::string(4000, '1')), "host");
+  expect_refused(with_plain("port", 0), "port");
+  expect_refused(with_plain("port", 65536), "port");
+  expect_refused(with_plain("memory", -1), "memory");
+  expect_refused(with_plain("round_trip", -0.1), "round_trip");
+  expect_refused(with_plain("round_trip", 1e300), "round_trip");
+  expect_refused(with_wish("plain", Json::array({good, good})), "host");
+  expect_refused(with_wish("plain", std::vector<Json>(17, good)), "plain");
+  expect_refused(with_wish("plain", "10.0.0.1"), "plain");
+}
+
 TEST(Desired, WhatIsLeftOutHasDefaults) {
   const auto read =
       desired_from_json(Json::parse(R"({"version":1,"epoch":1,"since":1,"controller":"a","unknown":[],)"

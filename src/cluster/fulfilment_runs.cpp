@@ -23,7 +23,8 @@ Merit merit_of(const std::vector<const plan::Plan*>& plans, const Wish& wish) {
     merit.decode += plan->predicted.decode;
     if (wish.objective == plan::Objective::fit) merit.context = std::max(merit.context, plan->context);
     for (const plan::Share& share : plan->shares)
-      merit.wished += static_cast<std::size_t>(std::count(wish.use.begin(), wish.use.end(), share.device));
+      merit.wished += static_cast<std::size_t>(std::count(wish.use.begin(), wish.use.end(), share.device)) +
+                      (find_plain(wish.plain, share.device) != nullptr ? 1 : 0);
   }
   return merit;
 }
@@ -46,6 +47,9 @@ void Fulfilment::ask_for_plan(bool spare, TimePoint now, Actions& actions) {
     plan.devices.push_back(device);
     if (peer.holds(wish_)) plan.holders.push_back(device);
   }
+  std::erase_if(plan.wish.plain, [this](const PlainWorker& worker) {
+    return !commons_.is_free_for(this, name_of(worker));  // a stock RPC server serves one client at a time
+  });
   if (sparing_ && plan.holders.empty()) return ask_for_plan(false, now, actions);
   plan_number_ = plan.number;
   commons_.planner = this;
@@ -75,8 +79,8 @@ void Fulfilment::make_plan(TimePoint now, Actions& actions) {
 std::string Fulfilment::held_by_others() const {
   std::map<std::string, std::vector<std::string>> devices;
   for (const auto& [device, peer] : commons_.peers) {
-    if (peer.linked && peer.holder != nullptr && peer.holder != this)
-      devices[peer.holder->wish().model].push_back(device);
+    if (peer.linked && !commons_.is_free_for(this, device))
+      devices[commons_.holders.at(device)->wish().model].push_back(device);
   }
   std::vector<std::string> parts;
   parts.reserve(devices.size());
@@ -102,6 +106,7 @@ Error Fulfilment::with_holders(Error error) const {
 bool Fulfilment::all_available(const std::vector<plan::Plan>& replicas) const {
   return std::all_of(replicas.begin(), replicas.end(), [this](const plan::Plan& plan) {
     return std::all_of(plan.shares.begin(), plan.shares.end(), [this](const plan::Share& share) {
+      if (find_plain(wish_.plain, share.device) != nullptr) return commons_.is_free_for(this, share.device);
       const auto peer = commons_.peers.find(share.device);
       return peer != commons_.peers.end() && is_available(share.device, peer->second);
     });
@@ -139,7 +144,7 @@ void Fulfilment::start_runs(std::vector<plan::Plan> replicas, TimePoint now, Act
   std::set<std::string> devices;
   for (plan::Plan& plan : replicas) {
     add_devices(plan, devices);
-    Deployment deployment{wish_.file, wish_.model, plan, 1};
+    Deployment deployment{wish_.file, wish_.model, plan, 1, wish_.plain};
     runs_.push_back({std::move(plan), std::make_unique<Controller>(std::move(deployment), run_order_, now)});
   }
   hold(devices, now);
@@ -172,7 +177,7 @@ void Fulfilment::feed(Run& run, const Event& event, TimePoint now, Actions& acti
     serving_since_ = now;
     quiet_since_ = now;
   }
-  if (run.ended) run_ended(now);
+  if (run.ended && !next_plans_) run_ended(now);
 }
 
 void Fulfilment::run_ended(TimePoint now) {
@@ -180,7 +185,7 @@ void Fulfilment::run_ended(TimePoint now) {
   std::set<std::string> devices;
   for (const plan::Plan* plan : plans()) add_devices(*plan, devices);
   if (devices.empty()) return;  // see runs_over
-  if (!next_plans_) hold(devices, now);
+  hold(devices, now);
   const auto doubled = kStable * (std::int64_t{1} << std::min(failures_++, 8));
   improve_after_ = now + std::min<std::chrono::milliseconds>(doubled, kLongestRetry);
 }

@@ -53,10 +53,24 @@ std::vector<int> read_counts(Fields& fields, const char* field) {
   return counts;
 }
 
+Json describe(const WorkerEndpoint& worker) {
+  Json value{{"device", worker.device},
+             {"rank", worker.rank},
+             {"host", worker.host},
+             {"port", worker.port},
+             {"weights", worker.weights.count}};
+  if (worker.is_plain) value["plain"] = true;
+  return value;
+}
+
 WorkerEndpoint read_endpoint(Fields& parent, const Json& value) {
   Fields fields(value, "workers[]");
-  WorkerEndpoint worker{fields.text("device"), fields.small("rank"), fields.text("host"),
-                        fields.small("port"), Bytes{fields.whole_or("weights", 0)}};
+  WorkerEndpoint worker{fields.text("device"),
+                        fields.small("rank"),
+                        fields.text("host"),
+                        fields.small("port"),
+                        Bytes{fields.whole_or("weights", 0)},
+                        fields.flag_or("plain", false)};
   if (worker.port < 1 || worker.port > 65535) fields.fail("port", "must be from 1 to 65535");
   if (!fields.ok()) parent.fail(fields.error());
   return worker;
@@ -102,13 +116,7 @@ Json to_json(const Assignment& assignment) {
   value["head_on_last_worker"] = assignment.head_on_last_worker;
   value["layers"] = assignment.layers;
   value["workers"] = Json::array();
-  for (const WorkerEndpoint& worker : assignment.workers) {
-    value["workers"].push_back({{"device", worker.device},
-                                {"rank", worker.rank},
-                                {"host", worker.host},
-                                {"port", worker.port},
-                                {"weights", worker.weights.count}});
-  }
+  for (const WorkerEndpoint& worker : assignment.workers) value["workers"].push_back(describe(worker));
   return value;
 }
 

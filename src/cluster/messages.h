@@ -39,6 +39,7 @@ struct WorkerEndpoint {
   int port = 0;
   /// Weights that this worker will be sent: the master's loading progress is measured against it.
   Bytes weights;
+  bool is_plain = false;  ///< a stock RPC server: connected to directly, without a tunnel
 };
 
 /// What one node is to run. Level-triggered: it replaces whatever was asked before, repeating it changes

@@ -62,6 +62,16 @@ TEST(Messages, WhatTheFirstBuildsSentIsUnderstoodWhole) {
   }
 }
 
+TEST(Messages, APlainWorkerIsMarked) {
+  Json json = Json::parse(kMasterNow);
+  json["workers"][0]["plain"] = true;
+  const auto assignment = assignment_of(json.dump());
+  ASSERT_TRUE(assignment.ok()) << assignment.error().message;
+  EXPECT_TRUE(assignment->workers[0].is_plain);
+  EXPECT_EQ(to_json(*assignment), json);
+  EXPECT_FALSE(assignment_of(kMasterNow)->workers[0].is_plain);
+}
+
 TEST(Messages, AMasterNamesItsModel) {
   NodeState state;
   state.role = Role::master;

@@ -1,5 +1,5 @@
-// Asks an RPC server for the version of its protocol: the only thing that Caravan itself says in that
-// protocol.
+// Asks an RPC server for the version of its protocol and for what it offers: the only things that Caravan
+// itself says in that protocol.
 #pragma once
 
 #include <chrono>
@@ -12,6 +12,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include "base/result.h"
+#include "base/units.h"
 #include "engine/http_address.h"
 
 namespace caravan::engine {
@@ -45,5 +46,24 @@ Result<RpcVersion> parse_rpc_hello(std::string_view payload);
 /// Code::disconnected. Something else listens: Code::incompatible.
 asio::awaitable<Result<RpcVersion>> rpc_hello(asio::any_io_executor executor, TcpAddress server,
                                               std::chrono::milliseconds timeout);
+
+/// What somebody else's RPC server offers.
+struct RpcOffer {
+  RpcVersion version;
+  Bytes free_memory;  ///< of its device
+  std::chrono::duration<double> round_trip{};
+};
+
+/// Requests without and with a payload (protocols 3 to 7): the number of devices, 4 bytes; the memory of the
+/// device in the 4 bytes sent, 8 bytes free and 8 in all.
+std::string rpc_device_count_request();
+std::string rpc_memory_request();
+/// Code::incompatible for another number than one: ranks are counted by servers, not by devices.
+Result<void> check_rpc_device_count(std::string_view payload);
+Result<Bytes> parse_rpc_free_memory(std::string_view payload);
+
+/// As rpc_hello, and then what it offers, on the same connection.
+asio::awaitable<Result<RpcOffer>> rpc_offer(asio::any_io_executor executor, TcpAddress server,
+                                            std::chrono::milliseconds timeout);
 
 }  // namespace caravan::engine

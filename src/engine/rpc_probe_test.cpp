@@ -81,6 +81,55 @@ TEST(RpcProbe, AsksAServer) {
   EXPECT_EQ(server.received.at(0), kHello);
 }
 
+/// The payload of each reply, on one connection.
+asio::awaitable<void> offer(FakeServer& server, std::string count, std::string memory) {
+  tcp::socket socket = co_await server.acceptor.async_accept(asio::use_awaitable);
+  const std::array<std::pair<std::size_t, std::string>, 3> talk{
+      {{kHello.size(), kReply},
+       {9, std::string(1, static_cast<char>(count.size())) + std::string(7, '\0') + count},
+       {13, std::string(1, static_cast<char>(memory.size())) + std::string(7, '\0') + memory}}};
+  for (const auto& [expected, reply] : talk) {
+    std::string bytes(expected, '\0');
+    const auto [failure, got] = co_await asio::async_read(socket, asio::buffer(bytes), kUseResult);
+    if (failure) co_return;
+    server.received.push_back(bytes);
+    co_await asio::async_write(socket, asio::buffer(reply), kUseResult);
+  }
+}
+
+asio::awaitable<void> ask_offer(FakeServer& server, Result<RpcOffer>& answer) {
+  const TcpAddress address{"127.0.0.1", server.acceptor.local_endpoint().port()};
+  answer = co_await rpc_offer(server.loop.get_executor(), address, 10s);
+}
+
+Result<RpcOffer> offer_of(FakeServer& server, const std::string& count, const std::string& memory) {
+  asio::co_spawn(server.loop, offer(server, count, memory), asio::detached);
+  Result<RpcOffer> answer = Error{};
+  run(server.loop, ask_offer(server, answer));
+  return answer;
+}
+
+TEST(RpcProbe, AsksWhatAServerOffers) {
+  FakeServer server;
+  const auto answer = offer_of(server, "\x01\0\0\0"s, "\0\0\0\x40\0\0\0\0"s + "\0\0\0\x80\0\0\0\0"s);
+  ASSERT_TRUE(answer.ok()) << answer.error().message;
+  EXPECT_EQ(answer->free_memory, mebibytes(1024));
+  EXPECT_EQ(answer->version, (RpcVersion{7, 0, 2}));
+  EXPECT_EQ(server.received,
+            (std::vector<std::string>{kHello, "\x0f\0\0\0\0\0\0\0\0"s, "\x0b\x04\0\0\0\0\0\0\0\0\0\0\0"s}));
+}
+
+TEST(RpcProbe, AnOfferThatCannotBeUsedIsRefused) {
+  for (const auto& [count, memory] :
+       {std::pair("\x02\0\0\0"s, std::string(16, '\0')), std::pair("\x01\0\0"s, std::string(16, '\0')),
+        std::pair("\x01\0\0\0"s, std::string(15, '\0'))}) {
+    FakeServer server;
+    const auto answer = offer_of(server, count, memory);
+    ASSERT_FALSE(answer.ok());
+    EXPECT_EQ(answer.error().code, Code::incompatible) << answer.error().message;
+  }
+}
+
 asio::awaitable<void> older_server(FakeServer& server) {
   co_await server.serve_one(9, "");  // it does not understand the capabilities and closes
   co_await server.serve_one(9, "\x03\0\0\0\0\0\0\0\x02\0\x01"s);

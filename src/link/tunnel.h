@@ -24,12 +24,15 @@ class Tunnel {
 
   /// Listens on 127.0.0.1, port chosen by the system; calls `opener` for each connection it accepts.
   static Result<std::unique_ptr<Tunnel>> open(asio::any_io_executor executor, Opener opener);
-  /// Connects to host:port, without encryption.
+  /// Connects to host:port, without encryption. A host that is silent for ten seconds counts as gone.
   static Result<std::unique_ptr<Tunnel>> open(asio::any_io_executor executor, const std::string& host,
                                               int port);
   ~Tunnel();
   Tunnel(const Tunnel&) = delete;
   Tunnel& operator=(const Tunnel&) = delete;
+
+  /// From now on, calls `lost` when the worker ends a connection, or cannot be reached through one any more.
+  void watch(std::function<void()> lost);
 
   std::uint16_t local_port() const;
   TunnelCounters counters() const;

@@ -82,6 +82,26 @@ TEST(Tunnel, ClosesBothEndsWhenTheWorkerGoes) {
   });
 }
 
+TEST(Tunnel, TellsWhenTheWorkerEndsAConnectionAndNotWhenTheEngineDoes) {
+  run([](Bench& bench) -> asio::awaitable<void> {
+    const auto tunnel = bench.open_tunnel();
+    int lost = 0;
+    tunnel->watch([&lost]() { ++lost; });
+    for (const bool by_worker : {false, true}) {
+      tcp::socket client(bench.loop);
+      co_await client.async_connect(near_end(*tunnel), asio::use_awaitable);
+      tcp::socket server = co_await bench.worker.async_accept(asio::use_awaitable);
+      tcp::socket& first = by_worker ? server : client;
+      tcp::socket& second = by_worker ? client : server;
+      first.close();
+      char byte = 0;
+      auto [failure, got] = co_await second.async_read_some(asio::buffer(&byte, 1), kUseResult);
+      EXPECT_TRUE(failure);
+      EXPECT_EQ(lost, by_worker ? 1 : 0);
+    }
+  });
+}
+
 TEST(Tunnel, ClosesTheClientWhenNoWorkerListens) {
   run([](Bench& bench) -> asio::awaitable<void> {
     const auto tunnel = bench.open_tunnel();

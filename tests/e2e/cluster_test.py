@@ -3,8 +3,10 @@
 Each device is a network namespace of the lab, on emulated Wi-Fi; node, engine, model and sockets are the real ones.
 """
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,7 @@ from pathlib import Path
 
 from harness import BIN, DEADLINE, run, wait_for
 from lab import Lab, check_machine
+from lab_tools import engine_folder
 
 MODEL = "smollm2-135m"
 QUESTION = {"messages": [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}],
@@ -59,9 +62,12 @@ class Device:
         self.caravan("stop")
 
     def kill(self):
-        """As if its battery had been taken out: everything that runs there."""
-        for pid in self.lab.pids(self.number):
-            subprocess.run(["kill", "-9", str(pid)], check=False)
+        """As if its battery had been taken out: everything that runs there at once, so that the node cannot tell anybody."""
+        for pid in sorted(self.lab.pids(self.number)):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
 
     def log(self):
         path = self.home / "node.log"
@@ -252,6 +258,33 @@ class ClusterTest(unittest.TestCase):
         self.assertEqual(typo.returncode, 2, typo.stderr)
         self.assertNotIn(wrong[20:60], typo.stderr + one.log())
         three.caravan("join", fresh, "--no-up")
+
+    def test_a_plain_worker_takes_part_and_is_planned_around_when_it_is_gone(self):
+        one = self.device(1)
+        one.give(self.model)
+        one.up()
+        wait_for(lambda: one.device("phone-1").get("measured"), "phone-1 to know its speed", 30)
+        address = self.lab.address(2)
+        refused = one.lab.run(1, [BIN, "serve", str(self.model), "--plain-worker", address], env=one.env)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("ggml-rpc-server -H 0.0.0.0 -p 50052", refused.stderr)
+        plain = self.lab.popen(2, [engine_folder() / "ggml-rpc-server", "-H", address], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        self.addCleanup(plain.wait, DEADLINE)
+        self.addCleanup(plain.kill)
+        knock = f"import socket; socket.create_connection(('{address}', 50052), 1)"
+        wait_for(lambda: one.lab.run(1, [sys.executable, "-c", knock]).returncode == 0, "the RPC server to listen", 20)
+        told = one.caravan("serve", str(self.model), "--plain-worker", address, "--context", "512")
+        self.assertRegex(told, rf"plain worker {re.escape(address)}:50052: layers \d+-\d+; insecure")
+        before = one.ask()
+        self.assertIn("Paris", before)
+        shares = one.view()["deployments"][0]["replicas"][0]["shares"]
+        self.assertEqual([share["plain"] for share in shares], [False, True])
+        self.assertGreater(shares[1]["layers"], 0)
+        plain.kill()
+        shares_of_all = lambda: [len(replica["shares"]) for replica in one.view()["deployments"][0]["replicas"]]  # noqa: E731
+        wait_for(lambda: shares_of_all() == [1] and one.serving(), "a plan without it", 60)
+        self.assertEqual(one.ask(), before)
 
     def test_several_replicas_share_the_work(self):
         phones = [self.device(number) for number in (1, 2)]
