@@ -299,13 +299,13 @@ std::vector<cluster::WishChange> Deployer::pending() const { return inner_->cond
 /// What the controller has told counts when it is about the record that this device knows, and for models
 /// that this device does not wait for.
 Json Deployer::deployments() const {
-  const Json own = inner_->own_deployments();
+  Json own = inner_->own_deployments();
   const Json& heard = inner_->heard_deployments;
   const bool is_told = inner_->heard_from == desired().controller && !inner_->conductor.controls() &&
                        heard.is_object() && heard.value("epoch", Json()) == own["epoch"] &&
                        heard.contains("deployments") && heard["deployments"].is_array();
   if (!is_told) return own;
-  Json shown = own;
+  Json shown = std::move(own);
   shown["deployments"] = heard["deployments"];
   for (const cluster::WishChange& change : pending()) {
     Json& all = shown["deployments"];

@@ -141,7 +141,7 @@ TEST(Conductor, ADeviceThatComesAndGoesIsSparedLongerEachTimeUntilItStays) {
     scene.confirm_stop();
     scene.report("c", Phase::ready);
     scene.report("b", Phase::ready);
-    ASSERT_EQ(scene.conductor->plans().front()->shares.size(), 2U);
+    ASSERT_EQ(scene.deployment().plans.front()->shares.size(), 2U);
   };
   for (const seconds expected : {seconds(10), seconds(60), seconds(120), seconds(240)}) {
     lose_and_return();
