@@ -66,9 +66,8 @@ struct Deployer::Inner : std::enable_shared_from_this<Deployer::Inner> {
   void act(cluster::MakePlan action);
   void act(cluster::Assign action);
   void act(const cluster::Told& action) { port.told(port.with_names(action.text)); }
-  asio::awaitable<void> ask_plain_workers(cluster::PlanRequest request);
-  void ask(cluster::PlanRequest request);
-  const cluster::Wish* wish_for(const std::string& model) const;
+  asio::awaitable<void> plan_with_plain_workers(cluster::PlanRequest request);
+  void plan_somewhere(cluster::PlanRequest request);
   void plan(cluster::PlanRequest request, std::function<void(cluster::Planned)> then);
   void take(cluster::Planned planned);
   void tell_deployments();
@@ -106,22 +105,21 @@ void Deployer::Inner::act(const cluster::Remember& action) {
 void Deployer::Inner::act(cluster::MakePlan action) {
   cluster::PlanRequest request{action.number, std::move(action.wish), devices_of(action.devices),
                                std::move(action.holders)};
-  if (request.wish.plain.empty()) return ask(std::move(request));
+  if (request.wish.plain.empty()) return plan_somewhere(std::move(request));
   asio::co_spawn(
       executor,
-      [inner = shared_from_this(), request = std::move(request)]() mutable {
-        return inner->ask_plain_workers(std::move(request));
+      [self = shared_from_this(), request = std::move(request)]() mutable {
+        return self->plan_with_plain_workers(std::move(request));
       },
       asio::detached);
 }
 
 /// Those that do not answer now are left out, so that the others serve meanwhile.
-asio::awaitable<void> Deployer::Inner::ask_plain_workers(cluster::PlanRequest request) {
+asio::awaitable<void> Deployer::Inner::plan_with_plain_workers(cluster::PlanRequest request) {
   const auto keep = shared_from_this();
   std::vector<std::string> busy;
-  for (const cluster::DeploymentView& view : conductor.deployments()) {
-    if (view.model != request.wish.model) continue;
-    for (const plan::Plan* running : view.plans) {
+  for (const cluster::DeploymentView& deployment : conductor.deployments()) {
+    for (const plan::Plan* running : deployment.plans) {
       for (const plan::Share& share : running->shares) busy.push_back(share.device);
     }
   }
@@ -129,11 +127,11 @@ asio::awaitable<void> Deployer::Inner::ask_plain_workers(cluster::PlanRequest re
   request.wish.plain = co_await answering_workers(executor, std::move(asked), std::move(busy));
   add_plain_workers(request.devices, request.wish.plain,
                     [](double round_trip) { return link_of(round_trip); });
-  if (!stopped) ask(std::move(request));
+  if (!stopped) plan_somewhere(std::move(request));
 }
 
 /// Where the file is: here, or on a device that has it; on another one of these when it is asked again.
-void Deployer::Inner::ask(cluster::PlanRequest request) {
+void Deployer::Inner::plan_somewhere(cluster::PlanRequest request) {
   const auto& holders = request.holders;
   if (holders.empty() || std::find(holders.begin(), holders.end(), self) != holders.end())
     return plan(std::move(request), [this](cluster::Planned planned) { take(std::move(planned)); });
@@ -198,24 +196,17 @@ plan::Cluster Deployer::Inner::devices_of(const std::vector<std::string>& ids) c
   return cluster;
 }
 
-const cluster::Wish* Deployer::Inner::wish_for(const std::string& model) const {
-  const auto& wishes = conductor.desired().wishes;
-  const auto found =
-      std::find_if(wishes.begin(), wishes.end(), [&](const auto& wish) { return wish.model == model; });
-  return found == wishes.end() ? nullptr : &*found;
-}
-
 Json Deployer::Inner::own_deployments() const {
   Json all = Json::array();
   for (const cluster::DeploymentView& view : conductor.deployments()) {
-    const cluster::Wish* wish = wish_for(view.model);
-    const auto plain = wish == nullptr ? std::vector<cluster::PlainWorker>() : wish->plain;
     Json one{{"model", view.model}, {"stage", name_of(view.stage)}, {"replicas", Json::array()}};
     if (view.error) {
       Error error = *view.error;
       error.message = port.with_names(error.message);
       one["error"] = caravan::to_json(error);
     }
+    const cluster::Wish* wish = conductor.desired().find(view.model);
+    const auto plain = wish == nullptr ? std::vector<cluster::PlainWorker>() : wish->plain;
     for (const plan::Plan* plan : view.plans)
       one["replicas"].push_back(describe(*plan, plain, port.with_names));
     all.push_back(std::move(one));
@@ -310,13 +301,13 @@ std::vector<cluster::WishChange> Deployer::pending() const { return inner_->cond
 /// What the controller has told counts when it is about the record that this device knows, and for models
 /// that this device does not wait for.
 Json Deployer::deployments() const {
-  const Json own = inner_->own_deployments();
+  Json own = inner_->own_deployments();
   const Json& heard = inner_->heard_deployments;
   const bool is_told = inner_->heard_from == desired().controller && !inner_->conductor.controls() &&
                        heard.is_object() && heard.value("epoch", Json()) == own["epoch"] &&
                        heard.contains("deployments") && heard["deployments"].is_array();
   if (!is_told) return own;
-  Json shown = own;
+  Json shown = std::move(own);
   shown["deployments"] = heard["deployments"];
   for (const cluster::WishChange& change : pending()) {
     Json& all = shown["deployments"];

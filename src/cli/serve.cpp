@@ -22,11 +22,11 @@ constexpr const char* kExamples = R"(Examples:
   caravan serve llama-3.2-1b --for throughput      many conversations at once: a copy on each device that can
   caravan serve ~/models/my.gguf --context 8192    a model of your own
   caravan serve qwen2.5-3b --avoid old-phone       without that device
+  caravan serve qwen2.5-3b --beside                on the devices that are free; what is served goes on
+  caravan serve --stop qwen2.5-3b                  that model is served no more; the others go on
   caravan serve qwen2.5-3b --plain-worker 192.168.1.5
                                                    with a machine that only runs llama.cpp's `ggml-rpc-server`:
                                                    what goes there is not encrypted
-  caravan serve qwen2.5-3b --beside                on the devices that are free; what is served goes on
-  caravan serve --stop qwen2.5-3b                  that model is served no more; the others go on
   caravan serve --stop                             no model is served any more
 
 Without --beside the model replaces all that is served. A device carries one model at a time.
@@ -75,8 +75,8 @@ Result<Json> asked_from(const Arguments& arguments) {
               {"use", arguments.use},
               {"avoid", arguments.avoid},
               {"keep_free", keep_free->count},
-              {"plain", to_json(*plain)},
-              {"beside", arguments.beside}};
+              {"beside", arguments.beside},
+              {"plain", to_json(*plain)}};
 }
 
 /// What a person calls the model that is to end: as it is served, which is what `serve` was given.

@@ -4,24 +4,16 @@
 
 namespace caravan::cluster {
 
-/// Whoever comes back is welcome, but each further loss in a short time costs everybody another start.
-void Peer::note_loss(bool was_running, TimePoint now) {
-  if (failures > 0 && now < failed_at + kLastBreath) {
-    --failures;
-    spare_until = {};
-    was_running = true;
-  }
-  if (!was_running) return;
-  losses = losses > 0 && now < lost_at + kSteady ? losses + 1 : 1;
-  lost_at = now;
-  if (losses > 1) spare_until = std::max(spare_until, now + kFlapping * (1 << std::min(losses - 2, 4)));
-}
-
 bool Commons::everybody_measured() const {
   return std::all_of(peers.begin(), peers.end(), [](const auto& entry) {
     const auto& card = entry.second.card;
     return !entry.second.linked || (card && (card->profile || card->engine_build.empty()));
   });
+}
+
+bool Commons::is_free_for(const Fulfilment* deployment, const std::string& device) const {
+  const auto holder = holders.find(device);
+  return holder == holders.end() || holder->second == deployment;
 }
 
 bool Commons::is_reserved(const std::string& device, const Wish& wish) const {

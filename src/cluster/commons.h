@@ -22,23 +22,14 @@ struct Peer {
   TimePoint since;  ///< when `linked` became what it is
   std::optional<NodeCard> card;
   std::optional<NodeState> state;
-  const Fulfilment* holder = nullptr;  ///< the deployment that it carries a share of, or is to carry one of
-  TimePoint free_since{};              ///< when the last one let it go
-  Order failed_with;                   ///< the newest order that its engine failed with
-  TimePoint spare_until{};             ///< because of that, or of losses
-  int failures = 0;                    ///< of its engine
-  TimePoint failed_at{};               ///< the newest of them
-  int losses = 0;                      ///< out of what ran, each within kSteady of the one before
-  TimePoint lost_at{};                 ///< the newest of them
+  TimePoint free_since{};   ///< when the last deployment let it go
+  Order failed_with;        ///< the newest order that its engine failed with
+  TimePoint spare_until{};  ///< because of that, or because it comes and goes
+  int failures = 0;         ///< of its engine
+  TimePoint failed_at{};    ///< the newest of them
+  int losses = 0;           ///< out of what ran, each within Conductor::kSteady of the one before
+  TimePoint lost_at{};      ///< the newest of them
 
-  /// An engine that fails that shortly before its device is lost has died with it, and is not to blame.
-  static constexpr std::chrono::seconds kLastBreath{10};
-  /// Spared after it was lost out of what ran, again within kSteady: doubled with each time.
-  static constexpr std::chrono::minutes kFlapping{1};
-  static constexpr std::chrono::minutes kSteady{15};
-
-  /// `was_running`: it carried a share of something.
-  void note_loss(bool was_running, TimePoint now);
   bool can_carry() const { return linked && card && card->can_carry(); }
   bool holds(const Wish& wish) const { return card && card->holds(wish.file, wish.size); }
 };
@@ -49,6 +40,8 @@ struct Commons {
   Desired desired;
   std::uint64_t generation = 0;  ///< of the newest order of this epoch
   std::uint64_t plans = 0;       ///< number of the newest MakePlan
+  /// The deployment that a device or plain worker carries a share of, or is to carry one of.
+  std::map<std::string, const Fulfilment*> holders;
   /// Devices that were let go since the conductor looked last, and by whom.
   std::map<std::string, const Fulfilment*> freed;
   int endings = 0;                      ///< deployments whose wish is gone and that still run
@@ -63,6 +56,8 @@ struct Commons {
   }
   /// Everybody who is linked, or has no engine, which takes no measuring.
   bool everybody_measured() const;
+  /// Nobody else holds it.
+  bool is_free_for(const Fulfilment* deployment, const std::string& device) const;
   /// Another wish names it as one of its own.
   bool is_reserved(const std::string& device, const Wish& wish) const;
 };

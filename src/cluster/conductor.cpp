@@ -106,8 +106,23 @@ void Conductor::handle(const PeerLost& event, TimePoint now, Actions& actions) {
   peer.linked = false;
   peer.since = now;
   peer.state.reset();
-  peer.note_loss(is_running(event.device), now);
+  note_loss(peer, is_running(event.device), now);
   for (const auto& one : fulfilments_) one->peer_lost(event.device, event.reason, now, actions);
+}
+
+/// Whoever comes back is welcome, but each further loss in a short time costs everybody another start.
+void Conductor::note_loss(Peer& peer, bool was_running, TimePoint now) {
+  if (peer.failures > 0 && now < peer.failed_at + kLastBreath) {
+    --peer.failures;
+    peer.spare_until = {};
+    was_running = true;
+  }
+  if (!was_running) return;
+  peer.losses = peer.losses > 0 && now < peer.lost_at + kSteady ? peer.losses + 1 : 1;
+  peer.lost_at = now;
+  if (peer.losses < 2) return;
+  const TimePoint until = now + kFlapping * (1 << std::min(peer.losses - 2, 4));
+  peer.spare_until = std::max(peer.spare_until, until);
 }
 
 void Conductor::handle(const PeerRemoved& event, TimePoint now, Actions& actions) {

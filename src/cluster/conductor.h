@@ -69,6 +69,11 @@ class Conductor {
   static constexpr std::chrono::seconds kTakeOver{10};
   static constexpr std::chrono::seconds kTakeOverStep{3};  ///< for each holder with a lower id
   static constexpr std::chrono::seconds kOrphan{60};  ///< a worker without controller and master ends itself
+  /// An engine that fails that shortly before its device is lost has died with it, and is not to blame.
+  static constexpr std::chrono::seconds kLastBreath{10};
+  /// A device that was lost out of what ran, again within kSteady: doubled with each time.
+  static constexpr std::chrono::minutes kFlapping{1};
+  static constexpr std::chrono::minutes kSteady{15};
 
   /// `desired` as it was found on the disk. With this device as its controller a new epoch begins, because
   /// the generations that were used are not known any more; kGather later, because others may know of a
@@ -101,6 +106,7 @@ class Conductor {
   void handle(const Planned& event, TimePoint now, Actions& actions);
   void handle(const Tick& event, TimePoint now, Actions& actions);
 
+  static void note_loss(Peer& peer, bool was_running, TimePoint now);
   void take_control(std::vector<Wish> wishes, Claim claim, TimePoint now, Actions& actions);
   void adopt(Desired desired, TimePoint now, Actions& actions);
   void change_wishes(std::vector<Wish> wishes, TimePoint now, Actions& actions);

@@ -141,13 +141,13 @@ TEST(Conductor, ADeviceThatComesAndGoesIsSparedLongerEachTimeUntilItStays) {
     scene.confirm_stop();
     scene.report("c", Phase::ready);
     scene.report("b", Phase::ready);
-    ASSERT_EQ(scene.conductor->deployments().front().plans.front()->shares.size(), 2U);
+    ASSERT_EQ(scene.deployment().plans.front()->shares.size(), 2U);
   };
   for (const seconds expected : {seconds(10), seconds(60), seconds(120), seconds(240)}) {
     lose_and_return();
     take_in_after(expected);
   }
-  scene.pass_alive(Peer::kSteady);
+  scene.pass_alive(Conductor::kSteady);
   lose_and_return();
   take_in_after(seconds(10));
 }

@@ -187,6 +187,29 @@ TEST(SeveralModels, APlannerThatDoesNotAnswerHoldsOthersUpForTenSecondsOnly) {
   EXPECT_EQ(scene.stage("m"), Stage::waiting) << "that device is taken by now";
 }
 
+TEST(SeveralModels, APlainWorkerServesOneModelAtATime) {
+  Scene scene;
+  scene.send(CardHeard{"b", card_of_both()});
+  scene.send(PeerLinked{"c"});
+  scene.send(CardHeard{"c", card_of_both()});
+  Wish first = some_wish("m");
+  first.plain = {PlainWorker{"10.0.0.9", 50052, Bytes{100}, 0.004}};
+  scene.ask(first);
+  scene.pass(seconds(4));
+  EXPECT_EQ(scene.asked.back().wish.plain.size(), 1U);
+  scene.plan({plan_of({"b", "10.0.0.9:50052"})});
+  scene.report("b", Phase::ready);
+  ASSERT_EQ(scene.stage("m"), Stage::serving);
+  Wish second = some_wish("n");
+  second.plain = first.plain;
+  scene.ask_beside(second);
+  scene.pass_alive(seconds(4));
+  EXPECT_EQ(scene.asked.back().devices, std::vector<std::string>{"c"});
+  EXPECT_TRUE(scene.asked.back().wish.plain.empty());
+  scene.plan({plan_of({"c", "10.0.0.9:50052"})});
+  EXPECT_EQ(scene.stage("n"), Stage::waiting) << "it is another deployment's";
+}
+
 TEST(SeveralModels, AnswersOfOneModelAreNoReasonForAnotherToWait) {
   Several scene;
   scene.serve_beside();

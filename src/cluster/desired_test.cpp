@@ -56,12 +56,12 @@ TEST(Desired, PlainWorkersGoThereAndBack) {
                                  R"({"host":"fe80::1","memory":7,"port":1,"round_trip":0.0}])");
   const auto read = with_wish("plain", plain);
   ASSERT_TRUE(read.ok()) << read.error().message;
-  ASSERT_EQ(read->wishes.at(0).plain.size(), 2U);
-  EXPECT_EQ(name_of(read->wishes.at(0).plain[0]), "192.168.1.5:50052");
-  EXPECT_EQ(name_of(read->wishes.at(0).plain[1]), "[fe80::1]:1");
-  EXPECT_EQ(to_json(read->wishes.at(0).plain), plain);
-  EXPECT_EQ(find_plain(read->wishes.at(0).plain, "[fe80::1]:1"), &read->wish->plain[1]);
-  EXPECT_EQ(find_plain(read->wishes.at(0).plain, "fe80::1"), nullptr);
+  ASSERT_EQ(read->wishes[0].plain.size(), 2U);
+  EXPECT_EQ(name_of(read->wishes[0].plain[0]), "192.168.1.5:50052");
+  EXPECT_EQ(name_of(read->wishes[0].plain[1]), "[fe80::1]:1");
+  EXPECT_EQ(to_json(read->wishes[0].plain), plain);
+  EXPECT_EQ(find_plain(read->wishes[0].plain, "[fe80::1]:1"), &read->wishes[0].plain[1]);
+  EXPECT_EQ(find_plain(read->wishes[0].plain, "fe80::1"), nullptr);
 }
 
 TEST(Desired, PlainWorkersThatCannotBeAreRefused) {

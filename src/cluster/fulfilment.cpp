@@ -22,9 +22,7 @@ Fulfilment::Fulfilment(Wish wish, Commons& commons, TimePoint now, bool patient)
 Fulfilment::~Fulfilment() {
   let_others_plan();
   if (ending_ && stage_ != Stage::idle) --commons_.endings;
-  for (auto& [device, peer] : commons_.peers) {
-    if (peer.holder == this) peer.holder = nullptr;
-  }
+  std::erase_if(commons_.holders, [this](const auto& entry) { return entry.second == this; });
   std::erase_if(commons_.freed, [this](const auto& entry) { return entry.second == this; });
 }
 
@@ -211,20 +209,19 @@ std::optional<TimePoint> Fulfilment::next_deadline() const {
 }
 
 void Fulfilment::hold(const std::set<std::string>& devices, TimePoint now) {
-  for (auto& [device, peer] : commons_.peers) {
-    const bool wanted = devices.contains(device);
-    if (wanted) peer.holder = this;
-    if (wanted || peer.holder != this) continue;
-    peer.holder = nullptr;
-    peer.free_since = now;
+  for (const auto& [device, holder] : commons_.holders) {
+    if (holder != this || devices.contains(device)) continue;
     commons_.freed[device] = this;
+    const auto peer = commons_.peers.find(device);
+    if (peer != commons_.peers.end()) peer->second.free_since = now;
   }
+  std::erase_if(commons_.holders, [this](const auto& entry) { return entry.second == this; });
+  for (const std::string& device : devices) commons_.holders[device] = this;
 }
 
 /// For this deployment's next plan.
 bool Fulfilment::is_available(const std::string& device, const Peer& peer) const {
-  const bool is_free = peer.holder == nullptr || peer.holder == this;
-  return is_free && peer.can_carry() && !commons_.is_reserved(device, wish_);
+  return commons_.is_free_for(this, device) && peer.can_carry() && !commons_.is_reserved(device, wish_);
 }
 
 bool Fulfilment::has_more_than(const std::set<std::string>& devices) const {

@@ -47,6 +47,9 @@ void Fulfilment::ask_for_plan(bool spare, TimePoint now, Actions& actions) {
     plan.devices.push_back(device);
     if (peer.holds(wish_)) plan.holders.push_back(device);
   }
+  std::erase_if(plan.wish.plain, [this](const PlainWorker& worker) {
+    return !commons_.is_free_for(this, name_of(worker));  // a stock RPC server serves one client at a time
+  });
   if (sparing_ && plan.holders.empty()) return ask_for_plan(false, now, actions);
   plan_number_ = plan.number;
   commons_.planner = this;
@@ -76,8 +79,8 @@ void Fulfilment::make_plan(TimePoint now, Actions& actions) {
 std::string Fulfilment::held_by_others() const {
   std::map<std::string, std::vector<std::string>> devices;
   for (const auto& [device, peer] : commons_.peers) {
-    if (peer.linked && peer.holder != nullptr && peer.holder != this)
-      devices[peer.holder->wish().model].push_back(device);
+    if (peer.linked && !commons_.is_free_for(this, device))
+      devices[commons_.holders.at(device)->wish().model].push_back(device);
   }
   std::vector<std::string> parts;
   parts.reserve(devices.size());
@@ -103,7 +106,7 @@ Error Fulfilment::with_holders(Error error) const {
 bool Fulfilment::all_available(const std::vector<plan::Plan>& replicas) const {
   return std::all_of(replicas.begin(), replicas.end(), [this](const plan::Plan& plan) {
     return std::all_of(plan.shares.begin(), plan.shares.end(), [this](const plan::Share& share) {
-      if (find_plain(wish_.plain, share.device) != nullptr) return true;
+      if (find_plain(wish_.plain, share.device) != nullptr) return commons_.is_free_for(this, share.device);
       const auto peer = commons_.peers.find(share.device);
       return peer != commons_.peers.end() && is_available(share.device, peer->second);
     });
@@ -174,16 +177,15 @@ void Fulfilment::feed(Run& run, const Event& event, TimePoint now, Actions& acti
     serving_since_ = now;
     quiet_since_ = now;
   }
-  if (run.ended) run_ended(now);
+  if (run.ended && !next_plans_) run_ended(now);
 }
 
 void Fulfilment::run_ended(TimePoint now) {
-  if (!next_plans_)
-    planned_for_.clear();  // a plan for all devices may be better than what is left of this one
+  planned_for_.clear();  // a plan for all devices may be better than what is left of this one
   std::set<std::string> devices;
   for (const plan::Plan* plan : plans()) add_devices(*plan, devices);
   if (devices.empty()) return;  // see runs_over
-  if (!next_plans_) hold(devices, now);
+  hold(devices, now);
   const auto doubled = kStable * (std::int64_t{1} << std::min(failures_++, 8));
   improve_after_ = now + std::min<std::chrono::milliseconds>(doubled, kLongestRetry);
 }
