@@ -197,6 +197,7 @@ Result<cluster::WishChange> ClusterSide::Inner::change_from(const Json& asked) {
   if (!change.stop.empty()) {
     if (!contains(wishes, change)) return change;
     std::vector<std::string> served;
+    served.reserve(wishes.size());
     for (const cluster::Wish& wish : wishes) served.push_back(wish.model);
     return Error{Code::not_found, fmt::format("'{}' is not served", printable(change.stop)),
                  served.empty() ? "no model is" : "served are: " + join(served, ", ")};
