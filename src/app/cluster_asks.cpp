@@ -73,18 +73,16 @@ std::vector<std::string> ClusterSide::models() const { return inner_->models(); 
 std::vector<ReplicaOffer> ClusterSide::Inner::offers(const std::string& model, bool is_here) const {
   const auto figures = replica_figures(deployer->deployments());
   std::vector<ReplicaOffer> offers;
-  const auto add = [&](const std::string& device, cluster::Order order, int busy,
-                       const cluster::Condition* told) {
+  const auto add = [&](const std::string& device, cluster::Order order, int busy) {
     const auto known = figures.find(device);
-    offers.push_back({device, order, busy, told != nullptr && told->rates ? told->rates->requests : 0,
-                      device == roster.self(), known == figures.end() ? ReplicaFigures() : known->second});
+    offers.push_back({device, order, busy, device == roster.self(),
+                      known == figures.end() ? ReplicaFigures() : known->second});
   };
   // What the gateway here passes on is counted by the leases.
-  if (is_here) add(roster.self(), node.state().order, 0, &senses.now());
+  if (is_here) add(roster.self(), node.state().order, 0);
   for (const auto& [device, state] : states) {
     const bool ready = state.role == cluster::Role::master && state.phase == cluster::Phase::ready;
-    if (ready && state.model == model && mesh->is_linked(device))
-      add(device, state.order, state.busy, conditions.now_of(device));
+    if (ready && state.model == model && mesh->is_linked(device)) add(device, state.order, state.busy);
   }
   return offers;
 }

@@ -61,6 +61,7 @@ cluster::Condition ClusterSide::Inner::own_condition() const {
 asio::awaitable<void> ClusterSide::Inner::tell_conditions() {
   while (!stopped) {
     const std::uint64_t seen = condition_change.count();
+    if (const auto& rates = senses.now().rates) replicas.reported(roster.self(), rates->requests);
     mesh->broadcast(kConditionMessage, to_json(own_condition()));
     changed();
     co_await pause_for(kTellPause);
@@ -78,6 +79,7 @@ bool ClusterSide::Inner::take_condition(const std::string& device, const std::st
   if (name != kConditionMessage) return false;
   auto told = cluster::condition_from_json(body);
   if (!told) return true;  // what is known stays as it is
+  if (told->rates) replicas.reported(device, told->rates->requests);
   conditions.heard(device, std::move(*told), roster.membership().summary(), Clock::now());
   changed();
   return true;

@@ -55,6 +55,8 @@ void Conditions::heard(const std::string& device, cluster::Condition told, const
 void Conditions::tried(const link::DialReport& report, TimePoint now) {
   if (report.device.empty()) return;
   Peer& peer = peers_[report.device];
+  peer.tried.reset();
+  if (report.outcome == link::DialOutcome::connected) return;
   peer.tried = report;
   peer.tried_at = now;
 }

@@ -24,7 +24,7 @@ class Conditions {
   /// `own`: the membership as this device holds it at this moment.
   void heard(const std::string& device, cluster::Condition told, const link::MembershipSummary& own,
              TimePoint now);
-  /// This device has tried to connect to a member.
+  /// This device has tried to connect to a member; of one that has led to a link nothing is kept.
   void tried(const link::DialReport& report, TimePoint now);
   /// There is a session; `came_from`: the address of a device that has dialled us, else empty.
   void linked(const std::string& device, const std::string& came_from);

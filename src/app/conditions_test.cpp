@@ -98,6 +98,16 @@ TEST(Conditions, ALinkEndsTheTriesAndKeepsWhereItCameFrom) {
   EXPECT_EQ(all.came_from("c"), "");
 }
 
+TEST(Conditions, ATryThatHasLedToALinkIsNotTold) {
+  Conditions all("self");
+  all.tried(failed("c"), TimePoint{});
+  all.linked("c", "");
+  all.tried({"c", "10.0.0.7", 7433, link::DialOutcome::connected, std::nullopt}, TimePoint{});
+  all.lost("c");
+  EXPECT_FALSE(all.way("self", "c", TimePoint{}));
+  EXPECT_TRUE(all.ways(TimePoint{}).empty());
+}
+
 TEST(Conditions, WaysAreBounded) {
   Conditions all("self");
   for (int i = 0; i < 300; ++i) all.tried(failed("d" + std::to_string(i)), TimePoint{});

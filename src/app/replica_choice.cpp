@@ -78,8 +78,8 @@ double ReplicaChoice::expected(const ReplicaOffer& offer, const gateway::PromptP
   const double prefill = usable(offer.figures.prefill, kUsualPrefill) * kBytesPerToken;  // bytes/s
   const auto use = used_.find(offer.device);
   const int mine = use == used_.end() ? 0 : use->second->requests;
-  // Reports lag behind; what this gateway has sent it knows at once.
-  const int others = std::max(mine + offer.busy, offer.engine_busy);
+  const int told = use == used_.end() ? 0 : use->second->others;
+  const int others = mine + std::max(offer.busy, told);
   const int slots = static_cast<int>(slots_of(offer));
   const double waiting = std::max(0, others + 1 - slots) * kAnswer / decode;
   const double sharing = std::min(others, slots - 1) * kTogether * kAnswer / decode;
@@ -107,15 +107,27 @@ std::size_t ReplicaChoice::choose(const std::vector<ReplicaOffer>& offers,
   return best;
 }
 
-std::shared_ptr<void> ReplicaChoice::lease(const ReplicaOffer& offer, const gateway::PromptPrefix& prompt,
-                                           TimePoint now) {
-  if (!used_.contains(offer.device) && used_.size() == kMostReplicas) {
+ReplicaChoice::Use& ReplicaChoice::use_of(const std::string& device) {
+  if (!used_.contains(device) && used_.size() == kMostReplicas) {
     used_.erase(std::min_element(used_.begin(), used_.end(), [](const auto& a, const auto& b) {
       return a.second->turn < b.second->turn;
     }));
   }
-  std::shared_ptr<Use>& use = used_[offer.device];
+  std::shared_ptr<Use>& use = used_[device];
   if (!use) use = std::make_shared<Use>();
+  return *use;
+}
+
+void ReplicaChoice::reported(const std::string& device, int requests) {
+  Use& use = use_of(device);
+  use.others = std::max(0, requests - std::max(use.most, use.most_before));
+  use.most_before = std::exchange(use.most, use.requests);
+}
+
+std::shared_ptr<void> ReplicaChoice::lease(const ReplicaOffer& offer, const gateway::PromptPrefix& prompt,
+                                           TimePoint now) {
+  (void)use_of(offer.device);
+  const std::shared_ptr<Use> use = used_[offer.device];
   if (use->order != offer.order) use->prompts.clear();
   use->order = offer.order;
   // A conversation that goes on takes the place of what it was.
@@ -128,7 +140,7 @@ std::shared_ptr<void> ReplicaChoice::lease(const ReplicaOffer& offer, const gate
     prompts.erase(before);
   prompts.push_front({prompt, now});
   while (prompts.size() > std::min(kMostPrompts, slots_of(offer))) prompts.pop_back();
-  ++use->requests;
+  use->most = std::max(use->most, ++use->requests);
   use->turn = ++turn_;
   return std::shared_ptr<void>(nullptr, [use](void*) { --use->requests; });
 }

@@ -42,7 +42,6 @@ struct ReplicaOffer {
   std::string device;    ///< its master
   cluster::Order order;  ///< of its engine: another one begins with an empty cache
   int busy = 0;          ///< requests that the master's own gateway is passing on; of this device 0
-  int engine_busy = 0;   ///< requests that its engine works on or has waiting, as far as is known
   bool is_here = false;
   ReplicaFigures figures;
 };
@@ -65,6 +64,10 @@ class ReplicaChoice {
 
   /// Counts a request that goes there until the lease is gone, and remembers its prompt.
   std::shared_ptr<void> lease(const ReplicaOffer& offer, const gateway::PromptPrefix& prompt, TimePoint now);
+  /// Its engine has told how many requests it works on or has waiting, whoever sent them. That was some
+  /// seconds ago: as many as this gateway had there at once since the report before the last are taken for
+  /// its own.
+  void reported(const std::string& device, int requests);
   void forget(const std::string& device) { used_.erase(device); }
 
  private:
@@ -74,10 +77,14 @@ class ReplicaChoice {
   };
   struct Use {
     int requests = 0;
+    int most = 0;         ///< of these at once, since the last report
+    int most_before = 0;  ///< between the two last reports
+    int others = 0;       ///< requests there that are not this gateway's
     std::size_t turn = 0;
     cluster::Order order;
     std::deque<Remembered> prompts;  ///< the newest first
   };
+  Use& use_of(const std::string& device);
   std::vector<const Remembered*> held(const ReplicaOffer& offer, TimePoint now) const;
 
   std::map<std::string, std::shared_ptr<Use>> used_;

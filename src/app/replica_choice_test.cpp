@@ -87,11 +87,28 @@ TEST(ReplicaChoice, AFinishedRequestCountsNoMore) {
 }
 
 TEST(ReplicaChoice, WhatOthersHaveSentThereCounts) {
-  const ReplicaChoice choice;
+  ReplicaChoice choice;
   EXPECT_EQ(choice.choose({offer("a", 2), offer("b", 1)}, PromptPrefix(), TimePoint{}), 1U);
-  ReplicaOffer full = offer("b", 0, true);
-  full.engine_busy = 3;
-  EXPECT_EQ(choice.choose({offer("a", 2), full}, PromptPrefix(), TimePoint{}), 0U);
+  choice.reported("b", 3);
+  EXPECT_EQ(choice.choose({offer("a", 2), offer("b", 0, true)}, PromptPrefix(), TimePoint{}), 0U);
+  choice.reported("b", 0);
+  EXPECT_EQ(choice.choose({offer("a", 2), offer("b", 0, true)}, PromptPrefix(), TimePoint{}), 1U);
+}
+
+TEST(ReplicaChoice, AReportThatIsLateDoesNotCountOnesOwnRequestsAgain) {
+  Gateway gateway;
+  const std::vector<ReplicaOffer> offers{offer("a"), offer("b")};
+  const double idle = gateway.choice.expected(offers[0], PromptPrefix(), gateway.now);
+  auto first = gateway.send({offers[0]}, PromptPrefix()).second;
+  auto second = gateway.send({offers[0]}, PromptPrefix()).second;
+  first.reset();
+  second.reset();
+  gateway.choice.reported("a", 2);  // as it was a second ago
+  gateway.choice.reported("a", 2);  // another report, of the same look at the engine
+  EXPECT_DOUBLE_EQ(gateway.choice.expected(offers[0], PromptPrefix(), gateway.now), idle);
+  gateway.choice.reported("a", 2);
+  EXPECT_GT(gateway.choice.expected(offers[0], PromptPrefix(), gateway.now), idle + 10)
+      << "by now they must be of somebody else";
 }
 
 TEST(ReplicaChoice, AFasterReplicaMayHaveMoreToDo) {
@@ -123,14 +140,14 @@ TEST(ReplicaChoice, AConversationStaysWhereItsPromptIsHeld) {
 
 TEST(ReplicaChoice, ABusyReplicaIsLeftWhenWaitingCostsMoreThanThePrompt) {
   Gateway gateway;
-  std::vector<ReplicaOffer> offers{offer("a", 0, true), offer("b")};
+  const std::vector<ReplicaOffer> offers{offer("a", 0, true), offer("b")};
   EXPECT_EQ(gateway.ask(offers, conversation('p', 20)), "a");
   // 20 kB are 50 s to compute anew; an answer takes 20 s.
-  offers[0].engine_busy = 2;
+  gateway.choice.reported("a", 3);  // one is taken for our own
   EXPECT_EQ(gateway.ask(offers, conversation('p', 21)), "a");
-  offers[0].engine_busy = 3;
+  gateway.choice.reported("a", 4);
   EXPECT_EQ(gateway.ask(offers, conversation('p', 22)), "b");
-  offers[0].engine_busy = 0;
+  gateway.choice.reported("a", 0);
   EXPECT_EQ(gateway.ask(offers, conversation('p', 23)), "b") << "it has moved, and b holds more of it";
 }
 
