@@ -199,7 +199,7 @@ def main():
                     print(name, json.dumps(result[name][-1]), flush=True)
             words = tunnels.master
             result["split"] = [word for name in ("tensor-split", "gpu-layers") for word in (f"--{name}", option(words, name))]
-            result["command"] = words
+            result["command"] = [pathlib.Path(word).name if word.startswith("/") else word for word in words]
             result["alone"] = tunnels.alone(arguments.trips)
     except LabError as error:
         sys.exit(f"error: {error}")
