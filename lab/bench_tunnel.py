@@ -70,7 +70,7 @@ class TunnelBench:
     def __init__(self, lab, folder, speed, model, shape, answers):
         self.lab, self.model, self.shape, self.answers = lab, model, shape, answers
         places = SimpleNamespace(lab=lab, folder=folder, speed=speed)
-        # Neither could hold all of it: so there is a split, of about half.
+        # Neither could hold all of it: so there is a split.
         memory = f"{int(model.stat().st_size * 0.55 + 200e6) >> 20}M"
         self.devices = [Device(places, number, memory=memory) for number in (1, 2)]
         self.bench = Bench(BIN, engine_folder(BIN), folder)
