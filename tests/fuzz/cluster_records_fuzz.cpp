@@ -24,7 +24,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!again || *again != *desired || cluster::is_newer(*again, *desired)) std::abort();
   }
   if (const auto change = cluster::wish_change_from_json(*json)) {
-    const auto again = cluster::wish_change_from_json(cluster::to_json(*change));
+    const auto sent = parse_json(dump_json(cluster::to_json(*change)), 1U << 24U);
+    if (!sent) std::abort();
+    const auto again = cluster::wish_change_from_json(*sent);
     if (!again || *again != *change || !cluster::leaves_others(*change)) std::abort();
   }
   if (const auto card = cluster::card_from_json(*json)) {
