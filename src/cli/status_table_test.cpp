@@ -17,7 +17,7 @@ Json two_devices() {
     "cluster": {"name": "home", "member": true},
     "devices": [
       {"id": "aaaa", "short_id": "aaaa-bbbb", "name": "phone-1", "owner": true, "self": true, "linked": true,
-       "role": "master", "phase": "ready", "memory": 629145600, "api": "http://127.0.0.1:8080", "engine_build": "b"},
+       "role": "master", "phase": "ready", "model": "m", "memory": 629145600, "api": "http://127.0.0.1:8080", "engine_build": "b"},
       {"id": "cccc", "short_id": "cccc-dddd", "name": "tablet", "owner": false, "self": false, "linked": true,
        "round_trip_ms": 4.72, "role": "worker", "phase": "ready", "engine_build": "b"},
       {"id": "eeee", "short_id": "eeee-ffff", "name": "old\u001b[31m", "linked": false, "last_heard_ms": 9000}],
