@@ -156,7 +156,7 @@ class StrangersTest(unittest.TestCase):
         return in_namespace(self.lab.namespace(3), make)
 
     def worker_share(self):
-        replica = self.view["deployment"]["replicas"][0]
+        replica = self.view["deployments"][0]["replicas"][0]
         return next(share for share in replica["shares"] if share["rank"] == 1)
 
     def test_who_listens_learns_nothing(self):
