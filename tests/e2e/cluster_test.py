@@ -212,6 +212,29 @@ class ClusterTest(unittest.TestCase):
         wait_for(lambda: (two.device("phone-2") or {}).get("role") == "worker" and one.serving(), "phone-2 to work again", 90)
         self.assertEqual(two.ask(), before)
 
+    def test_who_controls_is_lost_and_another_holder_takes_over(self):
+        one, two, three = (self.device(number) for number in (1, 2, 3))
+        one.give(self.model)
+        two.give(self.model)
+        one.up()
+        self.join_by_code(one, two)
+        self.join_by_code(one, three)
+        self.wait_linked(one, two, three)
+        wait_for(lambda: one.device("phone-2").get("models"), "phone-2's models to be known", 30)
+        one.caravan("serve", str(self.model), "--use", "phone-1,phone-3", "--context", "512")
+        before = three.ask()
+        self.assertIn("Paris", before)
+        first = three.view()["controller"]
+        one.kill()
+        wait_for(lambda: three.view()["controller"] != first and three.serving(), "phone-2 to take over", 60)
+        self.assertEqual(three.device("phone-2")["role"], "master")
+        self.assertEqual(three.ask(), before)
+        one.up()
+        self.wait_linked(one, two, three)
+        second = two.view()["self"]["id"]
+        wait_for(lambda: all(phone.view()["controller"] == second for phone in (one, two, three)), "one controller", 20)
+        self.assertEqual(one.ask(), before)
+
     def test_after_a_restart_of_all_the_deployment_comes_back(self):
         one, two = self.device(1), self.device(2)
         one.give(self.model)
