@@ -15,7 +15,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-from cluster_test import ClusterTest, MODEL  # noqa: E402
+from devices import MODEL, DevicesTest  # noqa: E402
 from lab import Lab, LabError  # noqa: E402
 
 PHONES = 3
@@ -40,7 +40,7 @@ print(json.dumps({"tokens": made, "seconds": time.monotonic() - began}))
 """
 
 
-class Bench(ClusterTest):
+class Bench(DevicesTest):
     """The devices of the end-to-end test, in a lab with limits."""
 
     def __init__(self, cores):

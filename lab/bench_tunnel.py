@@ -21,7 +21,7 @@ from types import SimpleNamespace
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from bench_plan import SHAPES, Bench, engine_folder, make_model, until_it_listens  # noqa: E402
-from cluster_test import Device  # noqa: E402
+from devices import Device  # noqa: E402
 from harness import BIN, wait_for  # noqa: E402
 from lab import Lab, LabError, check_machine  # noqa: E402
 

@@ -23,7 +23,7 @@ from types import SimpleNamespace
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-from cluster_test import Device  # noqa: E402
+from devices import Device  # noqa: E402
 from harness import run, wait_for  # noqa: E402
 from lab import Lab, LabError, check_machine  # noqa: E402
 

@@ -1,26 +1,20 @@
 """What `caravan status` and `caravan doctor` tell of the other devices of a cluster, with causes that are created for real.
 
-Devices are namespaces of the lab, as in cluster_test.py.
+Devices are namespaces of the lab, as in devices.py.
 """
 import json
 import shlex
 import time
 import unittest
 
-import cluster_test
+from devices import DevicesTest
 from harness import BIN, wait_for
 
 PEER_CHECKS = "peers-linked,peers-near,membership-agrees"
 BATTERY = {"type": "Battery", "capacity": "73", "status": "Charging", "temp": "413", "present": "1"}
 
 
-class PeersTest(unittest.TestCase):
-    setUpClass = cluster_test.ClusterTest.__dict__["setUpClass"]
-    setUp = cluster_test.ClusterTest.setUp
-    device = cluster_test.ClusterTest.device
-    join_by_code = cluster_test.ClusterTest.join_by_code
-    wait_linked = cluster_test.ClusterTest.wait_linked
-
+class PeersTest(DevicesTest):
     def cluster(self, count):
         phones = [self.device(number) for number in range(1, count + 1)]
         phones[0].up()

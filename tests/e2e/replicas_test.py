@@ -3,7 +3,7 @@ import json
 import sys
 import unittest
 
-import cluster_test
+from devices import MODEL, DevicesTest
 from harness import DEADLINE, wait_for
 
 ASK = ("import json,sys,urllib.request\n"
@@ -12,13 +12,7 @@ ASK = ("import json,sys,urllib.request\n"
        "print(urllib.request.urlopen(r,timeout=100).read().decode())")
 
 
-class ReplicasTest(unittest.TestCase):
-    setUpClass = cluster_test.ClusterTest.__dict__["setUpClass"]
-    setUp = cluster_test.ClusterTest.setUp
-    device = cluster_test.ClusterTest.device
-    join_by_code = cluster_test.ClusterTest.join_by_code
-    wait_linked = cluster_test.ClusterTest.wait_linked
-
+class ReplicasTest(DevicesTest):
     def ask(self, phone, messages):
         """(text, tokens of the prompt that were in the cache, tokens that were computed), as the engine counts them."""
         question = {"messages": messages, "temperature": 0, "max_tokens": 8}
@@ -36,10 +30,8 @@ class ReplicasTest(unittest.TestCase):
         self.join_by_code(phones[0], phones[1])
         self.wait_linked(*phones)
         wait_for(lambda: phones[0].device("phone-2").get("models"), "phone-2's models to be known", 30)
-        phones[0].caravan("serve", cluster_test.MODEL, "--for", "throughput", "--parallel", "2", "--context", "1024")
+        phones[0].caravan("serve", MODEL, "--for", "throughput", "--parallel", "2", "--context", "1024")
         self.assertEqual([one["role"] for one in phones[0].view()["devices"]], ["master", "master"])
-        # One place each: what a second conversation would push out would have to be computed again at each turn.
-
         told = {name: [{"role": "user", "content": f"{name}. " + f"The {name} was seen near the river at noon. " * 30}]
                 for name in ("heron", "otter")}
         first, later = [], []

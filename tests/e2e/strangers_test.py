@@ -15,17 +15,16 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
 from pathlib import Path
 from types import SimpleNamespace
 
-from cluster_test import QUESTION, Device, model_file
-from harness import run, wait_for
+from devices import QUESTION, Device, prepare
+from harness import wait_for
 from hostile import LINK_PORT, attack
-from lab import Lab, check_machine
+from lab import Lab
 from wire import SO_RCVBUFFORCE, Capture, Streams, in_namespace, records
 
 HOSTILE = int(os.environ.get("CARAVAN_HOSTILE", "2000"))
@@ -106,17 +105,11 @@ def resident(pid):
 class StrangersTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        check_machine()
-        cls.model = model_file()
-        cls._folder = tempfile.TemporaryDirectory(dir=cls.model.parent)  # hard links need the same file system
-        cls.addClassCleanup(cls._folder.cleanup)
-        cls.folder = Path(cls._folder.name)
-        measured = run("calibrate", "--quick", "--threads", "1", env={"CARAVAN_HOME": str(cls.folder)})
-        assert measured.returncode == 0, measured.stderr
+        prepare(cls)
         cls.lab = Lab(profile="wifi5", devices=3)
         cls.lab.__enter__()
         cls.addClassCleanup(cls.lab.close)
-        places = SimpleNamespace(lab=cls.lab, folder=cls.folder, speed=cls.folder / "speed.json")
+        places = SimpleNamespace(lab=cls.lab, folder=cls.folder, speed=cls.speed)
         cls.one, cls.two = Device(places, 1), Device(places, 2)
         captures = [Capture(cls.lab.namespace(1), interface) for interface in ("lab0", "lo")]
         try:
