@@ -31,3 +31,12 @@ find_library(CARAVAN_GGML_BASE ggml-base PATHS "${CARAVAN_GGML_DIR}/lib" NO_DEFA
 add_library(ggml_base INTERFACE)
 target_include_directories(ggml_base SYSTEM INTERFACE "${CARAVAN_GGML_DIR}/include")
 target_link_libraries(ggml_base INTERFACE "${CARAVAN_GGML_BASE}" Threads::Threads ${CMAKE_DL_LIBS} m)
+
+# The engine's own shared libraries: what runs in a process with it (fabric/) must not bring a second ggml.
+if(NOT EXISTS "${CARAVAN_ENGINE_DIR}/bin/libggml-base.so")
+  message(FATAL_ERROR "No engine at CARAVAN_ENGINE_DIR='${CARAVAN_ENGINE_DIR}'. `./run build` builds it and passes the right folder.")
+endif()
+add_library(ggml_shared INTERFACE)
+target_include_directories(ggml_shared SYSTEM INTERFACE "${CARAVAN_GGML_DIR}/include")
+target_link_libraries(ggml_shared INTERFACE "${CARAVAN_ENGINE_DIR}/bin/libggml.so" "${CARAVAN_ENGINE_DIR}/bin/libggml-cpu.so"
+                                            "${CARAVAN_ENGINE_DIR}/bin/libggml-base.so")

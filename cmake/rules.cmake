@@ -87,6 +87,26 @@ function(caravan_library folder)
   endif()
 endfunction()
 
+# caravan_fabric(PART DEP...): fabric/PART/*.cpp as fabric_PART, fabric/PART/*_test.cpp as test_fabric_PART. All of it can be part
+# of a shared library, and a program's main.cpp or a module's entry (module.cpp) is left to its target.
+function(caravan_fabric part)
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/fabric/${part}/*.cpp")
+  file(GLOB tests CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/fabric/${part}/*_test.cpp")
+  list(REMOVE_ITEM sources ${tests} "${PROJECT_SOURCE_DIR}/fabric/${part}/main.cpp"
+                           "${PROJECT_SOURCE_DIR}/fabric/${part}/module.cpp")
+  add_library(fabric_${part} STATIC ${sources})
+  set_target_properties(fabric_${part} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden)
+  target_include_directories(fabric_${part} PUBLIC "${PROJECT_SOURCE_DIR}")
+  target_link_libraries(fabric_${part} PRIVATE caravan_flags PUBLIC ${ARGN} fmt::fmt)
+  if(tests)
+    add_executable(test_fabric_${part} ${tests})
+    target_link_libraries(test_fabric_${part} PRIVATE fabric_${part} caravan_flags GTest::gmock_main)
+    target_compile_definitions(test_fabric_${part} PRIVATE CARAVAN_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    add_test(NAME unit.fabric_${part} COMMAND test_fabric_${part})
+    set_tests_properties(unit.fabric_${part} PROPERTIES LABELS unit TIMEOUT 300)
+  endif()
+endfunction()
+
 # caravan_fuzz(NAME DEP...): tests/fuzz/NAME_fuzz.cpp against LLVMFuzzerTestOneInput. Everywhere it is also a test: a
 # fixed number of seeded mutations of the corpus in tests/fuzz/corpus/NAME. With clang and CARAVAN_LIBFUZZER=ON it
 # is a coverage-guided fuzzer instead.

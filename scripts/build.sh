@@ -6,7 +6,8 @@ warnings_as_errors() { if in_termux || [[ ${CARAVAN_WERROR:-1} == 0 ]]; then ech
 configure() {
   local folder=$1 log=build/log/configure-${1##*/}.log wanted
   shift
-  local -a arguments=("$@" -DCARAVAN_GGML_DIR="$GGML_FOLDER" -DCARAVAN_WERROR="$(warnings_as_errors)")
+  local -a arguments=("$@" -DCARAVAN_GGML_DIR="$GGML_FOLDER" -DCARAVAN_ENGINE_DIR="$CACHE/engine/$ENGINE_KEY"
+    -DCARAVAN_WERROR="$(warnings_as_errors)")
   if [[ -d $CACHE/$private_boost ]] && ! has_system_boost 81; then arguments+=(-DBOOST_ROOT="$CACHE/$private_boost"); fi
   if have ccache; then arguments+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
   wanted=$(printf '%s\n' "$PWD" "${CC:-}" "${CXX:-}" "${arguments[@]}" "$(sha256sum CMakePresets.json)")

@@ -39,7 +39,8 @@ set_engine_key() {
   ENGINE_KEY=$engine_version-${hash:0:12}
 }
 
-engine_is_whole() { [[ -f $CACHE/engine/$ENGINE_KEY/engine.json && -f $CACHE/ggml/$ENGINE_KEY/lib/libggml-base.a ]]; }
+ggml_is_whole() { [[ -f $GGML_FOLDER/lib/libggml-base.a && -f $GGML_FOLDER/include/ggml-backend-impl.h ]]; }
+engine_is_whole() { [[ -f $CACHE/engine/$ENGINE_KEY/engine.json ]] && ggml_is_whole; }
 
 # ensure_engine: sets ENGINE_KEY and GGML_FOLDER, builds what is not there yet.
 ensure_engine() {
@@ -66,7 +67,7 @@ build_engine() {
     make_with_cmake "$work/engine" "$log" engine "${engine_programs[@]}" -- "${engine_flags[@]}"
     keep_engine "$work/engine/bin"
   fi
-  if [[ ! -f $GGML_FOLDER/lib/libggml-base.a ]]; then
+  if ! ggml_is_whole; then
     make_with_cmake "$work/ggml" "${log/engine-/ggml-}" ggml ggml-base -- "${ggml_flags[@]}"
     keep_ggml "$work/ggml"
   fi
@@ -116,11 +117,11 @@ keep_engine() {
   mv "$part" "$CACHE/engine/$ENGINE_KEY"
 }
 
-# keep_ggml FOLDER
+# keep_ggml FOLDER: the library, its headers and what a backend of one's own needs besides them.
 keep_ggml() {
   local part=$GGML_FOLDER.part
   rm -rf "$part" && mkdir -p "$part/include" "$part/lib"
-  cp "$ENGINE_SOURCE"/ggml/include/*.h "$part/include/"
+  cp "$ENGINE_SOURCE"/ggml/include/*.h "$ENGINE_SOURCE"/ggml/src/ggml{,-backend}-impl.h "$part/include/"
   cp "$(find "$1" -name libggml-base.a)" "$part/lib/"
   rm -rf "$GGML_FOLDER"
   mv "$part" "$GGML_FOLDER"
