@@ -155,6 +155,22 @@ Result<Assignment> assignment_from_json(const Json& value) {
   return assignment;
 }
 
+namespace {
+
+ControllerSign read_sign(Fields& fields, const Json& value) {
+  Fields sign(value, "controller");
+  const std::uint64_t epoch = sign.whole("epoch");
+  const std::chrono::duration<double> age(sign.number("age"));
+  if (!(age.count() >= 0 && age <= kOldestSign)) sign.fail("age", "must be from 0 to 86400 seconds");
+  if (!sign.ok()) {
+    fields.fail(sign.error());
+    return {};
+  }
+  return {epoch, std::chrono::duration_cast<std::chrono::milliseconds>(age)};
+}
+
+}  // namespace
+
 Json to_json(const NodeState& state) {
   Json value = to_json(state.order);
   value["version"] = kMessageVersion;
@@ -184,6 +200,10 @@ Json to_json(const NodeState& state) {
   value["busy"] = state.busy;
   if (!state.answering.empty()) value["answering"] = state.answering;
   if (state.error) value["error"] = caravan::to_json(*state.error);
+  if (state.controller) {
+    value["controller"] = {{"epoch", state.controller->epoch},
+                           {"age", std::chrono::duration<double>(state.controller->age).count()}};
+  }
   return value;
 }
 
@@ -222,6 +242,7 @@ Result<NodeState> node_state_from_json(const Json& value) {
     if (!observed.ok()) fields.fail(observed.error());
   }
   if (const Json* error = fields.object_or_none("error")) state.error = error_from_json(*error);
+  if (const Json* sign = fields.object_or_none("controller")) state.controller = read_sign(fields, *sign);
   if (!fields.ok()) return fields.error();
   return state;
 }

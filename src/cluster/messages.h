@@ -2,6 +2,7 @@
 // length-checked; docs/control-api.md lists every field. Knows nothing of sockets.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -77,6 +78,14 @@ struct ObservedLayers {
   Bytes weights;  ///< as the engine reports its model buffer
 };
 
+inline constexpr std::chrono::hours kOldestSign{24};  ///< of the controller: older ones are told as that
+/// When the controller of an epoch was last there, as far as a device has seen or heard from others: tells
+/// those without a link to it that it is not gone.
+struct ControllerSign {
+  std::uint64_t epoch = 0;
+  std::chrono::milliseconds age{0};
+};
+
 /// What a node is and does. Sent on every change and once a second as a heartbeat.
 struct NodeState {
   std::string device;
@@ -98,6 +107,7 @@ struct NodeState {
   int busy = 0;                        ///< requests that this node's API is passing on at this moment
   std::vector<std::string> answering;  ///< the models that these are for
   std::optional<Error> error;          ///< why the phase is failed
+  std::optional<ControllerSign> controller;
 };
 
 Json to_json(const Assignment& assignment);

@@ -72,6 +72,21 @@ TEST(Messages, APlainWorkerIsMarked) {
   EXPECT_FALSE(assignment_of(kMasterNow)->workers[0].is_plain);
 }
 
+TEST(Messages, ASignOfTheControllerIsOptionalAndChecked) {
+  Json json = Json::parse(kStateNow);
+  json["controller"] = {{"epoch", 7U}, {"age", 2.5}};
+  const auto state = node_state_from_json(json);
+  ASSERT_TRUE(state.ok()) << state.error().message;
+  ASSERT_TRUE(state->controller);
+  EXPECT_EQ(state->controller->epoch, 7U);
+  EXPECT_EQ(state->controller->age, std::chrono::milliseconds(2500));
+  EXPECT_EQ(to_json(*state)["controller"], json["controller"]);
+  for (const Json& bad : {Json(-1), Json(1e300), Json("x"), Json(86401)}) {
+    json["controller"]["age"] = bad;
+    EXPECT_FALSE(node_state_from_json(json).ok()) << bad;
+  }
+}
+
 TEST(Messages, AMasterNamesItsModel) {
   NodeState state;
   state.role = Role::master;
