@@ -42,6 +42,7 @@ packages_to_lab() {
 command:ip iproute2 iproute2
 command:ping iputils-ping iputils
 command:iperf3 iperf3 iperf3
+command:nft nftables nftables
 TABLE
 }
 

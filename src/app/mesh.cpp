@@ -24,6 +24,7 @@ namespace {
 
 /// A removed device is told of it, and has this long to read that.
 constexpr std::chrono::milliseconds kFarewell{500};
+constexpr std::size_t kMostTried = 16;  // addresses of one device
 constexpr const char* kDocument = "membership";
 constexpr const char* kSummary = "membership_summary";
 
@@ -74,7 +75,8 @@ struct Mesh::Inner : std::enable_shared_from_this<Mesh::Inner> {
   link::DialPolicy policy;
   asio::steady_timer dial_timer;
   link::KnownAddresses known;
-  std::set<std::string> members;  ///< as of the last membership_changed()
+  std::map<std::string, std::vector<cluster::Place>> places_told;  ///< by whom
+  std::set<std::string> members;                                   ///< as of the last membership_changed()
   std::map<std::string, TimePoint> last_seen;
   std::string instance = link::hex(link::bytes_of(link::random_bytes(8)));
   std::unique_ptr<link::Link> link;
@@ -217,6 +219,7 @@ void Mesh::Inner::membership_changed() {
     discovery->announce(beacon());
   }
   known.keep_only(now);
+  std::erase_if(places_told, [&](const auto& entry) { return !now.contains(entry.first); });
   if (auto document = parse_json(roster.membership().document(), link::kMaxDocumentBytes))
     broadcast(kDocument, *document);
   const std::set<std::string> before = std::exchange(members, now);
@@ -239,6 +242,13 @@ void Mesh::Inner::cut_off(const std::string& device) {
   });
 }
 
+/// No names: others do not decide what is looked up here.
+bool is_address(const std::string& host) {
+  boost::system::error_code none;
+  (void)asio::ip::make_address(host, none);
+  return !none;
+}
+
 void Mesh::Inner::refresh_addresses() {
   for (const std::string& device : members) {
     std::vector<link::LinkAddress> addresses;
@@ -251,6 +261,12 @@ void Mesh::Inner::refresh_addresses() {
       for (const link::HeardAddress& entry : heard->addresses) add(entry.address);
     }
     for (const link::KnownAddress& entry : known.of(device)) add(entry.address);
+    for (const auto& [teller, places] : places_told) {
+      for (const cluster::Place& place : places) {
+        const bool fits = place.device == device && addresses.size() < kMostTried;
+        if (fits && is_address(place.host)) add({place.host, static_cast<std::uint16_t>(place.port)});
+      }
+    }
     policy.set_addresses(device, std::move(addresses), Clock::now());
   }
   dial_timer.cancel();
@@ -348,6 +364,18 @@ std::vector<PeerView> Mesh::peers() const {
     views.push_back(std::move(view));
   }
   return views;
+}
+
+std::vector<link::LinkAddress> Mesh::known_addresses(const std::string& device) const {
+  std::vector<link::LinkAddress> addresses;
+  for (const link::KnownAddress& entry : inner_->known.of(device)) addresses.push_back(entry.address);
+  return addresses;
+}
+
+void Mesh::told_of(const std::string& teller, std::vector<cluster::Place> places) {
+  if (!inner_->members.contains(teller) || inner_->places_told[teller] == places) return;
+  inner_->places_told[teller] = std::move(places);
+  inner_->refresh_addresses();
 }
 
 bool Mesh::is_linked(const std::string& device) const { return inner_->link->session(device) != nullptr; }
