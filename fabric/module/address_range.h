@@ -1,5 +1,6 @@
-// Addresses for memory that is elsewhere: ggml does arithmetic with the addresses of tensors, so that each buffer of a worker
-// gets a range of this process's addresses that is its own. Nothing is behind it: touching it is a fault at once.
+// Addresses for memory that is elsewhere: ggml does arithmetic with the addresses of tensors, so that each
+// buffer of a worker gets a range of this process's addresses that is its own. Nothing is behind it: touching
+// it is a fault at once.
 #pragma once
 
 #include <cstddef>

@@ -4,33 +4,20 @@
 
 #include <cerrno>
 #include <charconv>
-#include <optional>
 
 #include <fmt/format.h>
 
 #include "base/files.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "fabric/wire/proof.h"
 
 namespace caravan::fabric {
 namespace {
 
 constexpr std::size_t kMaxPlanBytes = 64 * 1024;
-constexpr std::size_t kMaxName = 64;
-constexpr int kMaxThreads = 256;
 constexpr int kShortestTimeout = 100;
 constexpr int kLongestTimeout = 600'000;
-
-std::optional<PlanKey> key_from_hex(std::string_view text) {
-  PlanKey key = {};
-  if (text.size() != 2 * key.size()) return {};
-  for (std::size_t i = 0; i < key.size(); ++i) {
-    const char* first = text.data() + 2 * i;
-    auto [end, error] = std::from_chars(first, first + 2, key[i], 16);
-    if (error != std::errc{} || end != first + 2) return {};
-  }
-  return key;
-}
 
 Result<Stage> read_stage(const Json& object, const std::string& where) {
   Fields fields(object, where);
@@ -38,12 +25,14 @@ Result<Stage> read_stage(const Json& object, const std::string& where) {
   stage.name = fields.text("name");
   const auto address = fields.text("address");
   stage.peer = fields.text_or("peer", "");
-  const auto key = key_from_hex(fields.text("key"));
+  const auto key = parse_key(fields.text("key"));
   const int threads = fields.small_or("threads", 0);
-  if (fields.ok() && (stage.name.empty() || stage.name.size() > kMaxName || printable(stage.name) != stage.name))
+  if (fields.ok() &&
+      (stage.name.empty() || stage.name.size() > kMaxName || printable(stage.name) != stage.name))
     fields.fail("name", fmt::format("has to be 1 to {} printable bytes", kMaxName));
   if (!key) fields.fail("key", "has to be 64 hexadecimal digits");
-  if (threads > kMaxThreads) fields.fail("threads", fmt::format("has to be at most {}", kMaxThreads));
+  if (static_cast<std::uint32_t>(threads) > kMaxThreads)
+    fields.fail("threads", fmt::format("has to be at most {}", kMaxThreads));
   if (!fields.ok()) return fields.error();
   auto parsed = parse_address(address, where + ".address");
   if (!parsed) return parsed.error();
@@ -67,8 +56,10 @@ Result<Address> parse_address(std::string_view text, std::string_view what) {
   if (colon == std::string_view::npos) return wrong();
   auto host = text.substr(0, colon);
   const auto digits = text.substr(colon + 1);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  else if (host.find(':') != std::string_view::npos) return wrong();
+  if (host.starts_with('[') && host.ends_with(']'))
+    host = host.substr(1, host.size() - 2);
+  else if (host.find(':') != std::string_view::npos)
+    return wrong();
   std::uint16_t port = 0;
   auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
   if (error != std::errc{} || end != digits.data() + digits.size() || port == 0) return wrong();
@@ -87,8 +78,8 @@ Result<Plan> parse_plan(std::string_view text) {
   if (head != "master" && head != "worker") fields.fail("head", "has to be 'master' or 'worker'");
   if (timeout < kShortestTimeout || timeout > kLongestTimeout)
     fields.fail("timeout_ms", fmt::format("has to be {} to {}", kShortestTimeout, kLongestTimeout));
-  if (stages.empty() || stages.size() > kMaxStages)
-    fields.fail("stages", fmt::format("has to have 1 to {} entries", kMaxStages));
+  if (stages.empty() || stages.size() > kMaxPlanStages)
+    fields.fail("stages", fmt::format("has to have 1 to {} entries", kMaxPlanStages));
   if (!fields.ok()) return fields.error();
   plan.head = head == "master" ? HeadPlace::master : HeadPlace::worker;
   plan.timeout = std::chrono::milliseconds(timeout);
