@@ -68,13 +68,13 @@ std::string frame_of(const M& message) {
 }
 
 inline std::vector<std::string> greeting_frames(Role role) {
-  return {frame_of(Hello{kMagic, kProtocolVersion, role, 3, counting<32>(1), "b1250"}),
+  return {frame_of(Hello{kMagic, kProtocolVersion, role, 3, 0x77, counting<32>(1), "b1250"}),
           frame_of(Proof{counting<32>(0x40)})};
 }
 
 inline std::vector<std::string> command_frames() {
   std::vector<std::string> frames{
-      frame_of(Open{1, 2, 3}),
+      frame_of(Open{1, 2, 3, 0x77}),
       frame_of(Peer{2, counting<32>(0x80), "127.0.0.1:4012"}),
       frame_of(Alloc{1, 0x0102030405}),
       frame_of(Free{1}),
@@ -109,7 +109,7 @@ inline std::vector<std::string> answer_frames() {
   return {
       frame_of(Welcome{4, {{"CPU", "a processor", DeviceKind::cpu, 1, 2, 64, 3}}}),
       frame_of(Data{9, 1, "data"}),
-      frame_of(Missing{8, {6, 7}}),
+      frame_of(Missing{8, {{6, 0}, {7, 9}}}),
       frame_of(Have{8, {0x05, 0x80}}),
       frame_of(Timeline{8, 100, 1, {{Doing::wait_peer, 10, 20, 0x55}}}),
       frame_of(Pong{8, 1, 2}),
