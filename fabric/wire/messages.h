@@ -23,9 +23,10 @@ struct Hello {
   std::uint32_t magic = kMagic;
   std::uint16_t version = kProtocolVersion;
   Role role = Role::worker;
-  std::uint32_t stage = 0;  ///< of a peer: its own; else 0
-  Nonce nonce{};            ///< random, new for each connection
-  std::string engine;       ///< build id of the engine; both ends must have the same
+  std::uint32_t stage = 0;    ///< of a peer: its own; else 0
+  std::uint64_t session = 0;  ///< of a peer: what its master's OPEN said; else 0
+  Nonce nonce{};              ///< random, new for each connection
+  std::string engine;         ///< build id of the engine; both ends must have the same
   bool operator==(const Hello&) const = default;
 
   template <typename Self, typename Io>
@@ -36,6 +37,7 @@ struct Hello {
     io.choice(m.role, Role::peer);
     io.number(m.stage);
     io.must(m.stage < kMaxStages, "a stage that cannot be");
+    io.number(m.session);
     io.bytes(m.nonce);
     io.text(m.engine, kMaxName);
   }
@@ -97,6 +99,7 @@ struct Open {
   std::uint32_t stage = 0;    ///< this worker's place in the plan, from 0
   std::uint32_t device = 0;   ///< index into WELCOME's list
   std::uint32_t threads = 0;  ///< 0: the worker's own number
+  std::uint64_t session = 0;  ///< random, the same at all workers of the plan, new for each start
   bool operator==(const Open&) const = default;
 
   template <typename Self, typename Io>
@@ -106,6 +109,7 @@ struct Open {
     io.number(m.device);
     io.number(m.threads);
     io.must(m.threads <= kMaxThreads, "too many threads");
+    io.number(m.session);
   }
 };
 

@@ -53,16 +53,29 @@ struct WeightsEnd {
   }
 };
 
+struct MissingWeight {
+  std::uint32_t weight = 0;  ///< number of a WEIGHT
+  std::uint64_t have =
+      0;  ///< bytes of it that the store has from a STREAM that was cut: the next one goes on there
+  bool operator==(const MissingWeight&) const = default;
+
+  template <typename Self, typename Io>
+  static void fields(Self& m, Io& io) {
+    io.number(m.weight);
+    io.number(m.have);
+  }
+};
+
 struct Missing {
   static constexpr Type kType = Type::missing;
   std::uint32_t request = 0;
-  std::vector<std::uint32_t> weights;  ///< numbers of WEIGHTs, in their order
+  std::vector<MissingWeight> weights;  ///< in the order of their WEIGHTs
   bool operator==(const Missing&) const = default;
 
   template <typename Self, typename Io>
   static void fields(Self& m, Io& io) {
     io.number(m.request);
-    io.list(m.weights, kMaxWeights, 4, [&io](auto& weight) { io.number(weight); });
+    io.list(m.weights, kMaxWeights, 12, [&io](auto& weight) { MissingWeight::fields(weight, io); });
   }
 };
 
