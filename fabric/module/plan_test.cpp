@@ -73,16 +73,16 @@ TEST(Plan, NamesTheFieldThatIsWrong) {
   expect_refused(plan_with({{"head", "nowhere"}}), "head");
   expect_refused(plan_with({{"head", 3}}), "head");
   expect_refused(plan_with({{"timeout_ms", 1}}), "timeout_ms");
-  expect_refused(stage_with({{"name", ""}}), "stages[0].name");
-  expect_refused(stage_with({{"name", std::string(kMaxName + 1, 'x')}}), "stages[0].name");
-  expect_refused(stage_with({{"name", "a\nb"}}), "stages[0].name");
-  expect_refused(stage_with({{"key", std::string(63, 'a')}}), "stages[0].key");
-  expect_refused(stage_with({{"key", std::string(64, 'g')}}), "stages[0].key");
-  expect_refused(stage_with({{"key", nullptr}}), "stages[0].key");
-  expect_refused(stage_with({{"threads", kMaxThreads + 1}}), "stages[0].threads");
-  expect_refused(stage_with({{"threads", "4"}}), "stages[0].threads");
-  expect_refused(stage_with({{"address", "127.0.0.1"}}), "stages[0].address");
-  expect_refused(stage_with({{"peer", "x:"}}), "stages[0].peer");
+  expect_refused(stage_with({{"name", ""}}), "name");
+  expect_refused(stage_with({{"name", std::string(kMaxName + 1, 'x')}}), "name");
+  expect_refused(stage_with({{"name", "a\nb"}}), "name");
+  expect_refused(stage_with({{"key", std::string(63, 'a')}}), "key");
+  expect_refused(stage_with({{"key", std::string(64, 'g')}}), "key");
+  expect_refused(stage_with({{"key", nullptr}}), "key");
+  expect_refused(stage_with({{"threads", kMaxThreads + 1}}), "threads");
+  expect_refused(stage_with({{"threads", "4"}}), "threads");
+  expect_refused(stage_with({{"address", "127.0.0.1"}}), "address");
+  expect_refused(stage_with({{"peer", "x:"}}), "peer");
 }
 
 TEST(Plan, AddressesNeedAHostAndAPort) {
@@ -96,7 +96,7 @@ TEST(Plan, AFileThatOthersMayReadIsRefused) {
   auto folder = TemporaryFolder::make("plan");
   ASSERT_TRUE(folder);
   const auto file = folder->path() / "plan.json";
-  ASSERT_TRUE(write_file_atomically(file, plan_with({})));
+  ASSERT_TRUE(write_file_atomically(file, plan_with(Json::object())));
   EXPECT_TRUE(read_plan(file));
   ASSERT_EQ(chmod(file.c_str(), 0640), 0);
   EXPECT_FALSE(read_plan(file));

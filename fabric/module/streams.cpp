@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include <fmt/format.h>
 
 #include "base/files.h"
 #include "fabric/module/greeting.h"
+#include "fabric/wire/proof.h"
 
 namespace caravan::fabric {
 namespace {
@@ -23,6 +25,9 @@ constexpr auto kPatience = std::chrono::seconds(1);
 
 Result<std::unique_ptr<Streams>> Streams::open(Plan plan, const std::string& engine) {
   std::unique_ptr<Streams> all(new Streams(std::move(plan)));
+  const auto random = fresh_nonce();
+  if (!random) return random.error();
+  std::memcpy(&all->session_, random.value().data(), sizeof(all->session_));
   const auto count = all->plan_.stages.size();
   all->stages_.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -60,7 +65,7 @@ Result<void> Streams::connect(std::size_t stage, const std::string& engine) {
 
 void Streams::introduce(std::size_t stage) {
   const auto number = static_cast<std::uint32_t>(stage);
-  say(stage, Open{number, 0, plan_.stages[stage].threads});
+  say(stage, Open{number, 0, plan_.stages[stage].threads, session_});
   if (stage + 1 == stages_.size() || plan_.stages[stage + 1].peer.empty()) return;
   const auto& next = plan_.stages[stage + 1];
   say(stage, Peer{number + 1, next.key, next.peer});

@@ -80,6 +80,7 @@ class Streams {
   Result<void> take(std::size_t stage, Type type, std::string_view payload);
 
   Plan plan_;
+  std::uint64_t session_ = 0;  // random: tells this start from others
   std::vector<std::unique_ptr<Connection>> stages_;
   std::mutex writing_;  // before reading_ where both are held
   std::mutex reading_;
