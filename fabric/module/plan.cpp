@@ -27,8 +27,9 @@ Result<Stage> read_stage(const Json& object, const std::string& where) {
   stage.peer = fields.text_or("peer", "");
   const auto key = parse_key(fields.text("key"));
   const int threads = fields.small_or("threads", 0);
-  if (fields.ok() &&
-      (stage.name.empty() || stage.name.size() > kMaxName || printable(stage.name) != stage.name))
+  const bool one_line =
+      printable(stage.name) == stage.name && stage.name.find_first_of("\n\t") == std::string::npos;
+  if (fields.ok() && (stage.name.empty() || stage.name.size() > kMaxName || !one_line))
     fields.fail("name", fmt::format("has to be 1 to {} printable bytes", kMaxName));
   if (!key) fields.fail("key", "has to be 64 hexadecimal digits");
   if (static_cast<std::uint32_t>(threads) > kMaxThreads)

@@ -208,8 +208,10 @@ void Streams::fail(std::size_t stage, const std::string& why) {
       one->socket.shut_down();
     }
   }
-  const auto line = fmt::format("caravan: stage {} ({}) failed: {}\n", stage, plan_.stages[stage].name, why);
-  std::fputs(line.c_str(), stderr);
+  auto line = fmt::format("caravan: stage {} ({}) failed: {}", stage, plan_.stages[stage].name, why);
+  std::ranges::replace(line, '\n',
+                       ' ');  // what a worker says may have several lines; whoever parses this wants one
+  std::fputs((line + "\n").c_str(), stderr);
   news_.notify_all();
 }
 
