@@ -18,6 +18,8 @@ class Socket {
  public:
   /// Blocks until `deadline` at most. Nagle's algorithm is off.
   static Result<Socket> connect(const Address& address, Clock::time_point deadline);
+  /// A connected one that does not block.
+  static Socket adopt(int fd) { return Socket(fd); }
   Socket(Socket&& other) noexcept;
   Socket& operator=(Socket&&) = delete;
   ~Socket();

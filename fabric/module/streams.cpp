@@ -18,8 +18,8 @@ namespace {
 
 /// So much is written without waiting for a flush.
 constexpr std::size_t kMuch = 2 * kMaxChunk;
-/// After so long a wait all workers are asked whether they live.
-constexpr auto kPatience = std::chrono::seconds(1);
+/// After this part of the time-out all workers are asked whether they live.
+constexpr int kPatience = 8;
 
 }  // namespace
 
@@ -156,14 +156,15 @@ bool Streams::wait_until(std::size_t stage, const std::function<bool()>& done) {
   if (!flush()) return false;
   std::unique_lock lock(reading_);
   const auto began = Clock::now();
+  const auto patience = began + plan_.timeout / kPatience;
   bool asked = false;
   while (!failed_ && !done()) {
     auto heard = began;
     for (const auto& one : stages_) heard = std::max(heard, one->heard);
     auto next = heard + plan_.timeout;
-    if (!asked) next = std::min(next, began + kPatience);
+    if (!asked) next = std::min(next, patience);
     if (news_.wait_until(lock, next) == std::cv_status::no_timeout) continue;
-    if (!asked && Clock::now() >= began + kPatience) {
+    if (!asked && Clock::now() >= patience) {
       asked = true;
       lock.unlock();
       ask_for_life();
