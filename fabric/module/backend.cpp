@@ -12,6 +12,10 @@
 namespace caravan::fabric {
 namespace {
 
+/// So many graphs in a row may go without an answer: a quarter of a thousand tokens in the usual
+/// micro-batches.
+constexpr int kSilentRuns = 4;
+
 StageDevice& device_in(ggml_backend_t backend) { return *static_cast<StageDevice*>(backend->context); }
 
 const char* name_of_backend(ggml_backend_t backend) { return device_in(backend).name.c_str(); }
@@ -97,8 +101,17 @@ std::uint32_t ask_ahead(StageDevice& device, const ggml_cgraph& graph) {
     const auto region = region_of(node, 0, ggml_nbytes(&node));
     if (!region || region->size == 0) continue;
     last = device.streams.ask(device.stage, *region, device.ahead.prepare(*region));
+    device.silent_runs = 0;
   }
   return last;
+}
+
+/// A prompt is many graphs in a row that nobody reads from. Without signs of life a long one would look like
+/// a frozen worker.
+void ask_for_life(StageDevice& device) {
+  if (++device.silent_runs <= kSilentRuns) return;
+  device.silent_runs = 0;
+  device.streams.ping(device.stage);
 }
 
 ggml_status graph_compute(ggml_backend_t backend, ggml_cgraph* graph) {
@@ -107,6 +120,7 @@ ggml_status graph_compute(ggml_backend_t backend, ggml_cgraph* graph) {
   if (graph->n_nodes == 0) return GGML_STATUS_SUCCESS;
   const std::lock_guard guard(device.lock);
   device.ahead.clear();
+  ask_for_life(device);
   const auto id = graph_at_worker(device, *graph);
   if (id == 0) return GGML_STATUS_FAILED;
   device.streams.say(device.stage, Run{id});

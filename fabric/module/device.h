@@ -31,6 +31,7 @@ struct StageDevice {
 
   std::mutex lock;  ///< guards what follows
   GraphCache graphs;
+  int silent_runs = 0;  ///< graphs since something was asked that the worker answers
   ReadAhead ahead;
   std::set<std::uint32_t> buffer_numbers;  ///< in use
   /// Names of weights that the loader asked about as the matrix of a product, and as anything else.

@@ -15,7 +15,7 @@
 namespace caravan::fabric {
 namespace {
 
-constexpr std::size_t kMaxPlanBytes = 64 * 1024;
+constexpr std::size_t kMaxPlanBytes = std::size_t{64} << 10U;
 constexpr int kShortestTimeout = 100;
 constexpr int kLongestTimeout = 600'000;
 

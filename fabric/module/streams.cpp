@@ -142,15 +142,17 @@ bool Streams::wait_for_reads(std::size_t stage) {
   return wait_until(stage, [&] { return !stages_[stage]->inbox.waits(); });
 }
 
-bool Streams::settle(std::size_t stage) {
+std::uint32_t Streams::ping(std::size_t stage) {
   std::uint32_t request = 0;
   {
     const std::lock_guard lock(reading_);
     request = stages_[stage]->inbox.expect_pong();
   }
   say(stage, Ping{request});
-  return wait(stage, request);
+  return request;
 }
+
+bool Streams::settle(std::size_t stage) { return wait(stage, ping(stage)); }
 
 bool Streams::wait_until(std::size_t stage, const std::function<bool()>& done) {
   if (!flush()) return false;
@@ -167,7 +169,8 @@ bool Streams::wait_until(std::size_t stage, const std::function<bool()>& done) {
     if (!asked && Clock::now() >= patience) {
       asked = true;
       lock.unlock();
-      ask_for_life();
+      for (std::size_t i = 0; i < stages_.size(); ++i) ping(i);
+      flush();
       lock.lock();
     } else if (Clock::now() >= heard + plan_.timeout) {
       const auto silent = who_is_silent(stage, began);
@@ -177,18 +180,6 @@ bool Streams::wait_until(std::size_t stage, const std::function<bool()>& done) {
     }
   }
   return !failed_;
-}
-
-void Streams::ask_for_life() {
-  for (std::size_t i = 0; i < stages_.size(); ++i) {
-    std::uint32_t request = 0;
-    {
-      const std::lock_guard lock(reading_);
-      request = stages_[i]->inbox.expect_pong();
-    }
-    say(i, Ping{request});
-  }
-  flush();
 }
 
 std::size_t Streams::who_is_silent(std::size_t otherwise, Clock::time_point since) const {

@@ -48,6 +48,9 @@ class Streams {
   bool wait(std::size_t stage, std::uint32_t request);
   /// The same for all that was asked of this stage. Does not block when nothing was.
   bool wait_for_reads(std::size_t stage);
+  /// Asks for a sign of life, which comes when the stage has worked off what was said before; the request's
+  /// number.
+  std::uint32_t ping(std::size_t stage);
   /// Blocks until the stage has worked off all that was said to it.
   bool settle(std::size_t stage);
 
@@ -74,7 +77,6 @@ class Streams {
   void flush_if_much(std::size_t stage);
   bool flush_locked();
   bool wait_until(std::size_t stage, const std::function<bool()>& done);
-  void ask_for_life();
   std::size_t who_is_silent(std::size_t otherwise, Clock::time_point since) const;
   void read_answers(std::size_t stage);
   Result<void> take(std::size_t stage, Type type, std::string_view payload);
