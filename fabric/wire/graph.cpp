@@ -138,7 +138,7 @@ const char* wrong_edge(const Graph& graph) {
     for (const std::uint32_t source : tensor.sources) {
       if (source == kNoSource) continue;
       if (leaf) return "a leaf with sources";
-      if (source >= count || (source >= i && source < graph.node_count)) return "an edge that cannot be";
+      if (source >= count || (source > i && source < graph.node_count)) return "an edge that cannot be";
     }
     if (leaf && tensor.op != 0) return "a leaf with an operation";
     if (tensor.view_source >= count && tensor.view_source != kNoView && tensor.view_source != kViewOfOther)
