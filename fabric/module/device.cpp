@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "fabric/ops/check.h"
+
 namespace caravan::fabric {
 namespace {
 
@@ -99,7 +101,7 @@ bool supports_op(ggml_backend_dev_t device, const ggml_tensor* op) {
   auto& mine = device_in(device);
   if (is_of_this_process(op->op)) return false;
   if (mine.streams.plan().head == HeadPlace::master && is_head(*op)) return false;
-  if (!cpu_supports(*op)) return false;
+  if (ops::why_not(*op) != nullptr || !cpu_supports(*op)) return false;
   remember_use(mine, *op);
   return true;
 }

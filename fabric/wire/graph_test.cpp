@@ -76,7 +76,7 @@ TEST(FabricGraph, EdgesAreIndicesOfEarlierNodesOrLeaves) {
     change(graph);
     return !read_graph(payload_of(graph), nullptr).ok();
   };
-  EXPECT_FALSE(refused([](Graph& g) { g.tensors[0].sources[0] = 0; })) << "a cast is a source of itself";
+  EXPECT_FALSE(refused([](Graph& g) { g.tensors[0].sources[0] = 0; }));
   EXPECT_TRUE(refused([](Graph& g) { g.tensors[0].sources[0] = 1; }));
   EXPECT_TRUE(refused([](Graph& g) { g.tensors[0].sources[0] = 4; }));
   EXPECT_TRUE(refused([](Graph& g) { g.tensors[2].sources[0] = 3; }));

@@ -31,6 +31,7 @@ constexpr std::size_t kMaxWeights = 65536;
 
 constexpr std::size_t kMaxGraphTensors = 65536;  ///< nodes and their direct sources
 constexpr std::size_t kMaxGraphs = 1024;         ///< kept by a worker at a time
+constexpr std::size_t kMaxKeptTensors = 262144;  ///< of all graphs that a worker keeps
 constexpr std::size_t kMaxTimelineEntries = 65536;
 
 constexpr int kDims = 4;            ///< GGML_MAX_DIMS
