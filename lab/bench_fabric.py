@@ -71,7 +71,7 @@ class FabricBench:
         key_file.touch(0o600)
         key_file.write_text(key)
         place = f"{self.lab.address(device)}:{PORT}"
-        self.start(device, [WORKER, "--listen", place, "--key-file", str(key_file), "--threads", "1"])
+        self.start(device, [WORKER, "--listen", place, "--key-file", str(key_file), "--threads", "1", "--any-address"])
         until_it_listens(self.lab, device, PORT)
         return {"name": f"phone-{device}", "address": place, "peer": place, "key": key, "threads": 1}
 

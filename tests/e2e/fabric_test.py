@@ -49,14 +49,13 @@ class Worker:
         self.process = None
 
     def start(self):
-        with open(self.folder / f"{self.name}.log", "ab") as log:
+        with open(self.folder / f"{self.name}.log", "wb") as log:
             self.process = subprocess.Popen([WORKER, "--listen", f"127.0.0.1:{self.port}", "--key-file", str(self.key_file),
                                              "--threads", "1"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_for(self.listens, f"worker {self.name}; {self.log()}")
 
     def listens(self):
-        wanted = f"0100007F:{self.port:04X} 00000000:0000 0A"
-        return self.process.poll() is None and wanted in Path("/proc/net/tcp").read_text()
+        return self.process.poll() is None and f"listening 127.0.0.1:{self.port}" in self.log()
 
     def log(self):
         return (self.folder / f"{self.name}.log").read_text(errors="replace")[-2000:]
