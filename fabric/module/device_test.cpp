@@ -251,12 +251,13 @@ TEST_F(DeviceTest, WhatWasReadOnceIsReadAheadAndItsLossFailsTheGraph) {
   ggml_backend_tensor_get(sum, back.data(), 0, 16);
   EXPECT_EQ(back, kNumbers) << "what was read ahead was old";
   testing::internal::CaptureStderr();
-  workers_[0].answer(Type::get, [this](std::string_view) {
-    streams_->fail(0, "lost");
-    return std::string();
+  workers_[0].answer(Type::get, [](std::string_view) {
+    std::string out;
+    append_message(out, to_message({Code::exhausted, "no memory", ""}, 0, 0));
+    return out;
   });
   EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_FAILED);
-  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("caravan: stage 0 (one) failed: lost"));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("caravan: stage 0 (one) failed: no memory"));
 }
 
 TEST_F(DeviceTest, AfterAFailureEverythingFailsQuicklyAndNothingAborts) {

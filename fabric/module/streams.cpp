@@ -18,7 +18,8 @@ namespace {
 
 /// So much is written without waiting for a flush.
 constexpr std::size_t kMuch = 2 * kMaxChunk;
-/// After this part of the time-out all workers are asked whether they live.
+/// After this part of the time-out, again and again, all workers that owe nothing are asked whether they
+/// live.
 constexpr int kPatience = 8;
 
 }  // namespace
@@ -89,6 +90,7 @@ std::uint32_t Streams::ask(std::size_t stage, const Region& region, char* to) {
       return 0;
     }
     request = connection.inbox.expect(bytes);
+    connection.debt.asked(Clock::now());
   }
   append_message(connection.out, Get{request, region});
   return request;
@@ -135,11 +137,11 @@ bool Streams::flush_locked() {
 }
 
 bool Streams::wait(std::size_t stage, std::uint32_t request) {
-  return wait_until(stage, [&] { return !stages_[stage]->inbox.waits_for(request); });
+  return wait_until([&] { return !stages_[stage]->inbox.waits_for(request); });
 }
 
 bool Streams::wait_for_reads(std::size_t stage) {
-  return wait_until(stage, [&] { return !stages_[stage]->inbox.waits(); });
+  return wait_until([&] { return !stages_[stage]->inbox.waits(); });
 }
 
 std::uint32_t Streams::ping(std::size_t stage) {
@@ -147,6 +149,7 @@ std::uint32_t Streams::ping(std::size_t stage) {
   {
     const std::lock_guard lock(reading_);
     request = stages_[stage]->inbox.expect_pong();
+    stages_[stage]->debt.asked(Clock::now());
   }
   say(stage, Ping{request});
   return request;
@@ -154,56 +157,55 @@ std::uint32_t Streams::ping(std::size_t stage) {
 
 bool Streams::settle(std::size_t stage) { return wait(stage, ping(stage)); }
 
-bool Streams::wait_until(std::size_t stage, const std::function<bool()>& done) {
+bool Streams::wait_until(const std::function<bool()>& done) {
   if (!flush()) return false;
   std::unique_lock lock(reading_);
-  const auto began = Clock::now();
-  const auto patience = began + plan_.timeout / kPatience;
-  bool asked = false;
+  const auto patience = plan_.timeout / kPatience;
+  auto ask_again = Clock::now() + patience;
   while (!failed_ && !done()) {
-    auto heard = began;
-    for (const auto& one : stages_) heard = std::max(heard, one->heard);
-    auto next = heard + plan_.timeout;
-    if (!asked) next = std::min(next, patience);
-    if (news_.wait_until(lock, next) == std::cv_status::no_timeout) continue;
-    if (!asked && Clock::now() >= patience) {
-      asked = true;
+    const auto debts = debts_now();
+    const auto now = Clock::now();
+    if (const auto stuck = stuck_stage(debts, now, plan_.timeout)) {
       lock.unlock();
-      for (std::size_t i = 0; i < stages_.size(); ++i) ping(i);
-      flush();
-      lock.lock();
-    } else if (Clock::now() >= heard + plan_.timeout) {
-      const auto silent = who_is_silent(stage, began);
-      lock.unlock();
-      fail(silent, fmt::format("no answer for {} ms", plan_.timeout.count()));
-      lock.lock();
+      fail(*stuck, fmt::format("no answer for {} ms", plan_.timeout.count()));
+      return false;
     }
+    if (now < ask_again) {
+      news_.wait_until(lock, std::min(ask_again, next_deadline(debts, now, plan_.timeout)));
+      continue;
+    }
+    ask_again = now + patience;
+    lock.unlock();
+    for (std::size_t i = 0; i < stages_.size(); ++i) {
+      if (!debts[i].owes) ping(i);
+    }
+    flush();
+    lock.lock();
   }
   return !failed_;
 }
 
-std::size_t Streams::who_is_silent(std::size_t otherwise, Clock::time_point since) const {
-  // A stage waits for those before it: the first one that says nothing is the cause.
-  for (std::size_t i = 0; i < stages_.size(); ++i) {
-    if (stages_[i]->heard < since) return i;
-  }
-  return otherwise;
+std::vector<Debt> Streams::debts_now() const {
+  std::vector<Debt> debts;
+  debts.reserve(stages_.size());
+  for (const auto& stage : stages_) debts.push_back(stage->debt);
+  return debts;
 }
 
 void Streams::fail(std::size_t stage, const std::string& why) {
+  auto line = fmt::format("caravan: stage {} ({}) failed: {}", stage, plan_.stages[stage].name, why);
+  std::ranges::replace(line, '\n',
+                       ' ');  // what a worker says may have several lines; whoever parses this wants one
   {
     const std::lock_guard lock(reading_);
     if (failed_) return;
+    std::fputs((line + "\n").c_str(), stderr);
     failed_ = true;
     for (auto& one : stages_) {
       one->inbox.give_up();
       one->socket.shut_down();
     }
   }
-  auto line = fmt::format("caravan: stage {} ({}) failed: {}", stage, plan_.stages[stage].name, why);
-  std::ranges::replace(line, '\n',
-                       ' ');  // what a worker says may have several lines; whoever parses this wants one
-  std::fputs((line + "\n").c_str(), stderr);
   news_.notify_all();
 }
 
@@ -231,15 +233,15 @@ Result<void> Streams::take(std::size_t stage, Type type, std::string_view payloa
     const auto data = read_message<Data>(payload);
     if (!data) return data.error();
     const std::lock_guard lock(reading_);
-    connection.heard = Clock::now();
     taken = connection.inbox.take(data.value());
+    connection.debt.heard(connection.inbox.owes(), Clock::now());
   }
   if (type == Type::pong) {
     const auto pong = read_message<Pong>(payload);
     if (!pong) return pong.error();
     const std::lock_guard lock(reading_);
-    connection.heard = Clock::now();
     taken = connection.inbox.take(pong.value());
+    connection.debt.heard(connection.inbox.owes(), Clock::now());
   }
   news_.notify_all();
   return taken;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "fabric/module/inbox.h"
+#include "fabric/module/liveness.h"
 #include "fabric/module/plan.h"
 #include "fabric/module/socket.h"
 #include "fabric/wire/graph.h"
@@ -65,9 +66,9 @@ class Streams {
     Connection(Socket opened, Device first) : socket(std::move(opened)), device(std::move(first)) {}
     Socket socket;
     Device device;
-    std::string out;          // guarded by writing_
-    Inbox inbox;              // guarded by reading_
-    Clock::time_point heard;  // guarded by reading_: when bytes came last
+    std::string out;  // guarded by writing_
+    Inbox inbox;      // guarded by reading_
+    Debt debt;        // guarded by reading_
     std::thread reader;
   };
 
@@ -76,8 +77,8 @@ class Streams {
   void introduce(std::size_t stage);
   void flush_if_much(std::size_t stage);
   bool flush_locked();
-  bool wait_until(std::size_t stage, const std::function<bool()>& done);
-  std::size_t who_is_silent(std::size_t otherwise, Clock::time_point since) const;
+  bool wait_until(const std::function<bool()>& done);
+  std::vector<Debt> debts_now() const;
   void read_answers(std::size_t stage);
   Result<void> take(std::size_t stage, Type type, std::string_view payload);
 
