@@ -1,7 +1,7 @@
 // The stream of commands to one stage, as ggml's interface wants it. Nothing here waits but a read whose
 // bytes are wanted now; synchronize() costs no round trip when nothing was asked.
 #include <cstring>
-#include <vector>
+#include <optional>
 
 #include <ggml-impl.h>
 
@@ -77,14 +77,16 @@ void synchronize(ggml_backend_t backend) {
   device.streams.wait_for_reads(device.stage);
 }
 
-/// The number of the graph at the worker, which has it now; 0 when it cannot be described.
-std::uint64_t graph_at_worker(StageDevice& device, const ggml_cgraph& graph) {
+/// The number of the graph at the worker, which has it now; 0 when there is nothing in it to compute. Nothing
+/// when it cannot be described.
+std::optional<std::uint64_t> graph_at_worker(StageDevice& device, const ggml_cgraph& graph) {
   if (const auto known = device.graphs.find(graph.uid); known != 0) return known;
   auto described = describe(graph, device, device.graphs.next_id());
   if (!described) {
     device.streams.fail(device.stage, described.error().message);
-    return 0;
+    return {};
   }
+  if (described->node_count == 0) return 0;
   const auto id = described->id;
   device.streams.say_graph(device.stage, described.value(), device.graphs.base_for(described.value()));
   for (const auto dropped : device.graphs.keep(graph.uid, std::move(described.value())))
@@ -117,13 +119,13 @@ void ask_for_life(StageDevice& device) {
 ggml_status graph_compute(ggml_backend_t backend, ggml_cgraph* graph) {
   auto& device = device_in(backend);
   if (device.streams.failed()) return GGML_STATUS_FAILED;
-  if (graph->n_nodes == 0) return GGML_STATUS_SUCCESS;
   const std::lock_guard guard(device.lock);
   device.ahead.clear();
   ask_for_life(device);
   const auto id = graph_at_worker(device, *graph);
-  if (id == 0) return GGML_STATUS_FAILED;
-  device.streams.say(device.stage, Run{id});
+  if (!id) return GGML_STATUS_FAILED;
+  if (*id == 0) return GGML_STATUS_SUCCESS;
+  device.streams.say(device.stage, Run{*id});
   const auto request = ask_ahead(device, *graph);
   const bool fine = request == 0 ? device.streams.flush() : device.streams.wait(device.stage, request);
   if (!fine) {

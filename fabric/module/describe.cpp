@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <ggml-impl.h>
 
+#include "fabric/ops/check.h"
+
 namespace caravan::fabric {
 namespace {
 
@@ -17,12 +19,17 @@ class Description {
   Description(const StageDevice& device, std::uint64_t id) : device_(device) { graph_.id = id; }
 
   Result<Graph> of(const ggml_cgraph& graph) {
-    const auto count = static_cast<std::size_t>(graph.n_nodes);
-    tensors_.reserve(2 * count);
-    for (std::size_t i = 0; i < count; ++i) index_of(graph.nodes[i]);
+    std::vector<int> nodes;  // places in ggml's graph of those that the worker gets
+    nodes.reserve(static_cast<std::size_t>(graph.n_nodes));
+    tensors_.reserve(2 * nodes.capacity());
+    for (int i = 0; i < graph.n_nodes; ++i) {
+      if (looks_elsewhere(*graph.nodes[i])) continue;
+      nodes.push_back(i);
+      index_of(graph.nodes[i]);
+    }
     graph_.node_count = static_cast<std::uint32_t>(tensors_.size());
-    if (tensors_.size() != count) return Error{Code::bug, "a graph has the same node twice", ""};
-    for (std::size_t i = 0; i < count; ++i) {
+    if (tensors_.size() != nodes.size()) return Error{Code::bug, "a graph has the same node twice", ""};
+    for (const int i : nodes) {
       for (const auto* source : graph.nodes[i]->src) {
         if (source != nullptr) index_of(source);
       }
@@ -32,19 +39,19 @@ class Description {
       if (auto placed = place(*tensors_[i], graph_.tensors[i]); !placed) return placed.error();
       fill(*tensors_[i], graph_.tensors[i]);
     }
-    for (std::size_t i = 0; i < count; ++i) {
-      auto& node = graph_.tensors[i];
-      for (std::size_t k = 0; k < node.sources.size(); ++k) {
-        if (tensors_[i]->src[k] != nullptr) node.sources[k] = indices_.at(tensors_[i]->src[k]);
-      }
-      node.op = static_cast<std::uint16_t>(tensors_[i]->op);
-      node.uses = static_cast<std::uint32_t>(std::max(0, uses_of(graph, static_cast<int>(i))));
-      std::copy_n(tensors_[i]->op_params, kMaxParameters, node.parameters.begin());
-    }
+    for (std::size_t i = 0; i < nodes.size(); ++i)
+      fill_node(*tensors_[i], uses_of(graph, nodes[i]), graph_.tensors[i]);
     return std::move(graph_);
   }
 
  private:
+  /// The scheduler leaves views with any backend, as they compute nothing: also with one that does not have
+  /// what they look at. Nothing here uses them then: whoever does gets a copy of what they show.
+  bool looks_elsewhere(const ggml_tensor& node) const {
+    const auto* const buffer = remote_buffer_of(node);
+    return ops::is_view_only(node.op) && (buffer == nullptr || buffer->owner.stage != device_.stage);
+  }
+
   static int uses_of(const ggml_cgraph& graph, int node) {
     const bool counted = graph.use_counts != nullptr && graph.visited_hash_set.size > 0;
     return counted ? ggml_node_get_use_count(&graph, node) : 0;
@@ -79,6 +86,15 @@ class Description {
     const auto viewed = indices_.find(tensor.view_src);
     out.view_source = viewed == indices_.end() ? kViewOfOther : viewed->second;
     out.view_offset = tensor.view_offs;
+  }
+
+  void fill_node(const ggml_tensor& tensor, int uses, GraphTensor& out) const {
+    out.op = static_cast<std::uint16_t>(tensor.op);
+    out.uses = static_cast<std::uint32_t>(std::max(0, uses));
+    std::copy_n(tensor.op_params, kMaxParameters, out.parameters.begin());
+    for (std::size_t k = 0; k < out.sources.size(); ++k) {
+      if (tensor.src[k] != nullptr) out.sources[k] = indices_.at(tensor.src[k]);
+    }
   }
 
   const StageDevice& device_;

@@ -236,6 +236,23 @@ TEST_F(DeviceTest, AGraphWithATensorThatIsElsewhereFails) {
   EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("'x' is not in the memory of Caravan0"));
 }
 
+TEST_F(DeviceTest, ViewsOfWhatIsElsewhereAreLeftOut) {
+  told(0);
+  auto* const view = ggml_view_1d(context_.get(), tensor_at(1, 64), 2, 4);
+  ASSERT_EQ(ggml_backend_view_init(view), GGML_STATUS_SUCCESS);
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph_of(view, 4)), GGML_STATUS_SUCCESS);
+  EXPECT_THAT(told(0), IsEmpty()) << "there is nothing to compute";
+  auto* const graph = graph_of(view, 5);
+  ggml_build_forward_expand(graph, sum_at(128, tensor_at(0, 0), tensor_at(0, 64), "sum"));
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
+  EXPECT_THAT(told(0), ElementsAre(Type::graph, Type::run));
+  const auto sent = workers_[0].payloads(Type::graph);
+  const auto read = read_graph(sent.at(0), nullptr);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->node_count, 1U);
+  EXPECT_EQ(read->tensors[0].op, GGML_OP_ADD);
+}
+
 TEST_F(DeviceTest, WhatWasReadOnceIsReadAheadAndItsLossFailsTheGraph) {
   auto* const sum = sum_at(128, tensor_at(0, 0), tensor_at(0, 64), "result");
   auto* const graph = graph_of(sum, 5);
