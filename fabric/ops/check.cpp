@@ -55,6 +55,16 @@ Check check_of(ggml_op op) {
       return &cumsum;
     case GGML_OP_ARGMAX:
       return &argmax;
+    case GGML_OP_SUM:
+      return &sum;
+    case GGML_OP_PAD:
+      return &pad;
+    case GGML_OP_FILL:
+      return &fill;
+    case GGML_OP_TRI:
+      return &tri;
+    case GGML_OP_ARANGE:
+      return &arange;
     case GGML_OP_ARGSORT:
     case GGML_OP_TOP_K:
       return &sort;

@@ -25,6 +25,13 @@ Why multiplies(const ggml_tensor* weights, const ggml_tensor* input) {
   return input->ne[0] % ggml_blck_size(other) == 0 ? nullptr : kShapes;
 }
 
+/// The fast transform goes by the length of rows alone.
+Why hadamard(const ggml_tensor* a, const ggml_tensor* b) {
+  if (!is(a, GGML_TYPE_F32) || (!is(b, GGML_TYPE_F32) && !is(b, GGML_TYPE_F16))) return kTypes;
+  const std::int64_t n = b->ne[0];
+  return a->ne[0] == n && a->ne[1] == n && (n & (n - 1)) == 0 ? nullptr : kShapes;
+}
+
 struct Rotation {
   std::int64_t dims;
   int mode;
@@ -60,7 +67,11 @@ Why mul_mat(const ggml_tensor& node) {
   const ggml_tensor* a = node.src[0];
   const ggml_tensor* b = node.src[1];
   if (!is(&node, GGML_TYPE_F32)) return kTypes;
-  if (node.op_params[1] != 0) return "has a hint that a worker does not know";
+  if (node.op_params[1] == GGML_HINT_SRC0_IS_HADAMARD) {
+    if (const Why why = hadamard(a, b)) return why;
+  } else if (node.op_params[1] != 0) {
+    return "has a hint that a worker does not know";
+  }
   if (a->ne[0] != b->ne[0] || node.ne[0] != a->ne[1] || node.ne[1] != b->ne[1] || !same_dims(&node, b, 2) ||
       !divides(a->ne[2], b->ne[2]) || !divides(a->ne[3], b->ne[3]))
     return kShapes;

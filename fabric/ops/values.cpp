@@ -1,4 +1,6 @@
 // Operations on each value by itself, and those that move, repeat, sum and sort values.
+#include <cmath>
+
 #include <climits>
 #include <ggml-cpu.h>
 
@@ -218,6 +220,51 @@ Why sort(const ggml_tensor& node) {
   if (whole && node.op_params[0] != GGML_SORT_ORDER_ASC && node.op_params[0] != GGML_SORT_ORDER_DESC)
     return kParameters;
   return ggml_is_contiguous(source) && ggml_is_contiguous(&node) ? nullptr : kStrides;
+}
+
+Why sum(const ggml_tensor& node) {
+  if (!has_sources(node, 1)) return kSources;
+  if (!is(node.src[0], GGML_TYPE_F32) || !is(&node, GGML_TYPE_F32)) return kTypes;
+  if (ggml_nelements(&node) != 1) return kShapes;
+  return packed_rows(node.src[0]) ? nullptr : kStrides;
+}
+
+Why pad(const ggml_tensor& node) {
+  if (!has_sources(node, 1)) return kSources;
+  if (!is(node.src[0], GGML_TYPE_F32) || !is(&node, GGML_TYPE_F32)) return kTypes;
+  for (int i = 0; i < GGML_MAX_DIMS; ++i) {
+    const std::int64_t before = node.op_params[2 * i];
+    const std::int64_t after = node.op_params[2 * i + 1];
+    if (before < 0 || after < 0) return kParameters;
+    if (node.ne[i] != node.src[0]->ne[i] + before + after) return kShapes;
+  }
+  return ggml_is_contiguous(&node) ? nullptr : kStrides;
+}
+
+Why fill(const ggml_tensor& node) {
+  if (!has_sources(node, 1)) return kSources;
+  if (!unary_types(node)) return kTypes;
+  return packed_rows(&node) ? nullptr : kStrides;
+}
+
+Why tri(const ggml_tensor& node) {
+  if (!has_sources(node, 1)) return kSources;
+  if (!is(node.src[0], GGML_TYPE_F32) || !is(&node, GGML_TYPE_F32)) return kTypes;
+  if (!same_dims(node.src[0], &node)) return kShapes;
+  if (node.op_params[0] < GGML_TRI_TYPE_UPPER_DIAG || node.op_params[0] > GGML_TRI_TYPE_LOWER)
+    return kParameters;
+  return ggml_is_contiguous(node.src[0]) && packed_rows(&node) ? nullptr : kStrides;
+}
+
+Why arange(const ggml_tensor& node) {
+  if (!has_sources(node, 0)) return kSources;
+  if (!is(&node, GGML_TYPE_F32)) return kTypes;
+  const float steps =
+      std::ceil((float_parameter(node, 1) - float_parameter(node, 0)) / float_parameter(node, 2));
+  // Not written the other way round: it may be no number.
+  if (!(steps >= 0 && steps < static_cast<float>(INT_MAX))) return kParameters;
+  if (ggml_nelements(&node) != static_cast<std::int64_t>(steps)) return kShapes;
+  return ggml_is_contiguous(&node) ? nullptr : kStrides;
 }
 
 }  // namespace caravan::fabric::ops
