@@ -76,7 +76,7 @@ Why mul_mat(const ggml_tensor& node) {
       !divides(a->ne[2], b->ne[2]) || !divides(a->ne[3], b->ne[3]))
     return kShapes;
   if (const Why why = multiplies(a, b)) return why;
-  if (!packed_rows(a) || !packed_rows(b) || !ggml_is_contiguous(&node)) return kStrides;
+  if (!packed_rows(a) || !packed_rows(b) || !as_new(&node)) return kStrides;
   return count(&node) * static_cast<double>(a->ne[0]) <= kMaxWork ? nullptr : kTooMuch;
 }
 
@@ -92,7 +92,7 @@ Why mul_mat_id(const ggml_tensor& node) {
   if (node.ne[0] != a->ne[1] || node.ne[1] != ids->ne[0] || node.ne[2] != b->ne[2] || node.ne[3] != 1)
     return kShapes;
   if (const Why why = multiplies(a, b)) return why;
-  if (!packed_rows(a) || !packed_rows(b) || !ggml_is_contiguous(&node)) return kStrides;
+  if (!packed_rows(a) || !packed_rows(b) || !as_new(&node)) return kStrides;
   return count(&node) * static_cast<double>(a->ne[0]) <= kMaxWork ? nullptr : kTooMuch;
 }
 
@@ -106,7 +106,7 @@ Why soft_max(const ggml_tensor& node) {
   if (source == nullptr) return kSources;
   if (!is(source, GGML_TYPE_F32) || !is(&node, GGML_TYPE_F32)) return kTypes;
   if (!same_dims(source, &node)) return kShapes;
-  if (!packed_rows(source) || !ggml_is_contiguous(&node)) return kStrides;
+  if (!packed_rows(source) || !packed(&node)) return kStrides;
   if (mask != nullptr) {
     if (!is(mask, GGML_TYPE_F16) && !is(mask, GGML_TYPE_F32)) return kTypes;
     if (mask->ne[0] != source->ne[0] || mask->ne[1] < source->ne[1] || !divides(mask->ne[2], source->ne[2]) ||
@@ -179,7 +179,7 @@ Why flash_attention(const ggml_tensor& node) {
     if (!divides(each->ne[2], q->ne[2]) || !divides(each->ne[3], q->ne[3])) return kShapes;
   }
   if (node.op_params[3] != GGML_PREC_DEFAULT && node.op_params[3] != GGML_PREC_F32) return kParameters;
-  if (!packed_rows(q) || !packed_rows(k) || !packed_rows(v) || !ggml_is_contiguous(&node)) return kStrides;
+  if (!packed_rows(q) || !packed_rows(k) || !packed_rows(v) || !as_new(&node)) return kStrides;
   if (const Why why = attention_extras(node)) return why;
   const double products =
       count(q) * static_cast<double>(k->ne[1] + 1) + count(&node) * static_cast<double>(k->ne[1] + 1);
