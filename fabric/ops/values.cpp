@@ -231,7 +231,7 @@ Why sum(const ggml_tensor& node) {
 Why pad(const ggml_tensor& node) {
   if (!has_sources(node, 1)) return kSources;
   if (!is(node.src[0], GGML_TYPE_F32) || !is(&node, GGML_TYPE_F32)) return kTypes;
-  for (int i = 0; i < GGML_MAX_DIMS; ++i) {
+  for (std::size_t i = 0; i < GGML_MAX_DIMS; ++i) {
     const std::int64_t before = node.op_params[2 * i];
     const std::int64_t after = node.op_params[2 * i + 1];
     if (before < 0 || after < 0) return kParameters;
