@@ -1,5 +1,7 @@
 #include "fabric/worker/executor.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace caravan::fabric::worker {
@@ -38,8 +40,8 @@ Result<void> Executor::execute(Type type, std::string_view payload) {
 }
 
 Result<void> Executor::operator()(const Open& command) {
-  auto device = ComputeDevice::open(command.device,
-                                    command.threads != 0 ? command.threads : settings_.threads, &cancelled_);
+  const std::uint32_t wanted = command.threads != 0 ? command.threads : settings_.threads;
+  auto device = ComputeDevice::open(command.device, std::min(wanted, settings_.most_threads), &cancelled_);
   if (!device) return device.error();
   opened_ = std::make_unique<Opened>(std::move(*device), settings_.memory_limit, weights_);
   stage_ = command.stage;

@@ -2,6 +2,9 @@
 
 #include <poll.h>
 
+#include <new>
+#include <system_error>
+
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -73,11 +76,22 @@ void Server::serve(Descriptor connection) {
   if (stopping_ || guests_.size() >= kMaxGuests) return;
   Guest& guest = guests_.emplace_back();
   guest.channel = std::make_unique<Channel>(std::move(*channel));
-  guest.thread = std::thread([this, &guest] {
+  try {
+    guest.thread = std::thread([this, &guest] { attend(guest); });
+  } catch (const std::system_error& error) {
+    guests_.pop_back();
+    say(std::string("no thread for a connection: ") + error.what());
+  }
+}
+
+void Server::attend(Guest& guest) {
+  try {
     receive(*guest.channel, guest);
-    guest.channel->shut_down();
-    guest.over = true;
-  });
+  } catch (const std::bad_alloc&) {
+    say("a connection was closed: no memory left");
+  }
+  guest.channel->shut_down();
+  guest.over = true;
 }
 
 void Server::receive(Channel& channel, Guest& guest) {

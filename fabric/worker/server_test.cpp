@@ -12,7 +12,7 @@ using testing::Master;
 
 WorkerSettings settings() {
   WorkerSettings settings;
-  settings.memory_limit = std::uint64_t{256} << 20U;
+  settings.memory_limit = std::uint64_t{32} << 20U;
   return settings;
 }
 
@@ -199,7 +199,7 @@ TEST(FabricServer, ASecondMasterIsRefusedAndTheNextOneServed) {
   auto first = std::make_unique<Master>(worker.server);
   ASSERT_TRUE(first->greet_as_master().ok());
   first->say(Open{0, 0, 1, 1});
-  first->say(Alloc{1, std::uint64_t{200} << 20U});
+  first->say(Alloc{1, std::uint64_t{20} << 20U});
   first->say(Ping{1});
   ASSERT_TRUE(first->hear_message<Pong>().ok());
   Master second(worker.server);
@@ -211,7 +211,7 @@ TEST(FabricServer, ASecondMasterIsRefusedAndTheNextOneServed) {
     ASSERT_TRUE(welcome.ok()) << welcome.error().message;
     // There would not be room for both.
     first->say(Open{0, 0, 1, 1});
-    first->say(Alloc{1, std::uint64_t{200} << 20U});
+    first->say(Alloc{1, std::uint64_t{20} << 20U});
     first->say(Ping{1});
     ASSERT_TRUE(first->hear_message<Pong>().ok());
   }
