@@ -1,5 +1,8 @@
 #include "fabric/ops/check.h"
 
+#include <algorithm>
+#include <array>
+
 #include <climits>
 
 #include "fabric/ops/shapes.h"
@@ -9,68 +12,60 @@ namespace {
 
 using Check = Why (*)(const ggml_tensor&);
 
+struct Row {
+  ggml_op op;
+  Check check;
+};
+
+/// All operations that a worker takes, besides those that only look at memory in another way.
+constexpr std::array kChecks{
+    Row{GGML_OP_ADD, &binary},
+    Row{GGML_OP_SUB, &binary},
+    Row{GGML_OP_MUL, &binary},
+    Row{GGML_OP_DIV, &binary},
+    Row{GGML_OP_ADD_ID, &add_id},
+    Row{GGML_OP_SQR, &elementwise},
+    Row{GGML_OP_SQRT, &elementwise},
+    Row{GGML_OP_SIN, &elementwise},
+    Row{GGML_OP_COS, &elementwise},
+    Row{GGML_OP_LOG, &elementwise},
+    Row{GGML_OP_UNARY, &elementwise},
+    Row{GGML_OP_NORM, &norm},
+    Row{GGML_OP_RMS_NORM, &norm},
+    Row{GGML_OP_L2_NORM, &norm},
+    Row{GGML_OP_SCALE, &scale},
+    Row{GGML_OP_CLAMP, &clamp},
+    Row{GGML_OP_GLU, &glu},
+    Row{GGML_OP_DUP, &copy},
+    Row{GGML_OP_CPY, &copy},
+    Row{GGML_OP_CONT, &copy},
+    Row{GGML_OP_GET_ROWS, &get_rows},
+    Row{GGML_OP_SET_ROWS, &set_rows},
+    Row{GGML_OP_REPEAT, &repeat},
+    Row{GGML_OP_CONCAT, &concat},
+    Row{GGML_OP_SUM_ROWS, &reduce_rows},
+    Row{GGML_OP_MEAN, &reduce_rows},
+    Row{GGML_OP_CUMSUM, &cumsum},
+    Row{GGML_OP_ARGMAX, &argmax},
+    Row{GGML_OP_SUM, &sum},
+    Row{GGML_OP_PAD, &pad},
+    Row{GGML_OP_FILL, &fill},
+    Row{GGML_OP_TRI, &tri},
+    Row{GGML_OP_ARANGE, &arange},
+    Row{GGML_OP_ARGSORT, &sort},
+    Row{GGML_OP_TOP_K, &sort},
+    Row{GGML_OP_MUL_MAT, &mul_mat},
+    Row{GGML_OP_MUL_MAT_ID, &mul_mat_id},
+    Row{GGML_OP_SOFT_MAX, &soft_max},
+    Row{GGML_OP_ROPE, &rope},
+    Row{GGML_OP_FLASH_ATTN_EXT, &flash_attention},
+};
+
 /// Null for operations that no worker takes.
 Check check_of(ggml_op op) {
-  switch (op) {
-    case GGML_OP_ADD:
-    case GGML_OP_SUB:
-    case GGML_OP_MUL:
-    case GGML_OP_DIV:
-      return &binary;
-    case GGML_OP_ADD_ID:
-      return &add_id;
-    case GGML_OP_SQR:
-    case GGML_OP_SQRT:
-    case GGML_OP_SIN:
-    case GGML_OP_COS:
-    case GGML_OP_LOG:
-    case GGML_OP_UNARY:
-      return &elementwise;
-    case GGML_OP_NORM:
-    case GGML_OP_RMS_NORM:
-    case GGML_OP_L2_NORM:
-      return &norm;
-    case GGML_OP_SCALE:
-      return &scale;
-    case GGML_OP_CLAMP:
-      return &clamp;
-    case GGML_OP_GLU:
-      return &glu;
-    case GGML_OP_DUP:
-    case GGML_OP_CPY:
-    case GGML_OP_CONT:
-      return &copy;
-    case GGML_OP_GET_ROWS:
-      return &get_rows;
-    case GGML_OP_SET_ROWS:
-      return &set_rows;
-    case GGML_OP_REPEAT:
-      return &repeat;
-    case GGML_OP_CONCAT:
-      return &concat;
-    case GGML_OP_SUM_ROWS:
-    case GGML_OP_MEAN:
-      return &reduce_rows;
-    case GGML_OP_CUMSUM:
-      return &cumsum;
-    case GGML_OP_ARGMAX:
-      return &argmax;
-    case GGML_OP_ARGSORT:
-    case GGML_OP_TOP_K:
-      return &sort;
-    case GGML_OP_MUL_MAT:
-      return &mul_mat;
-    case GGML_OP_MUL_MAT_ID:
-      return &mul_mat_id;
-    case GGML_OP_SOFT_MAX:
-      return &soft_max;
-    case GGML_OP_ROPE:
-      return &rope;
-    case GGML_OP_FLASH_ATTN_EXT:
-      return &flash_attention;
-    default:
-      return nullptr;
-  }
+  const auto* found =
+      std::find_if(kChecks.begin(), kChecks.end(), [op](const Row& row) { return row.op == op; });
+  return found != kChecks.end() ? found->check : nullptr;
 }
 
 }  // namespace

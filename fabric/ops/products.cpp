@@ -25,6 +25,13 @@ Why multiplies(const ggml_tensor* weights, const ggml_tensor* input) {
   return input->ne[0] % ggml_blck_size(other) == 0 ? nullptr : kShapes;
 }
 
+/// The fast transform goes by the length of rows alone.
+Why hadamard(const ggml_tensor* a, const ggml_tensor* b) {
+  if (!is(a, GGML_TYPE_F32) || (!is(b, GGML_TYPE_F32) && !is(b, GGML_TYPE_F16))) return kTypes;
+  const std::int64_t n = b->ne[0];
+  return a->ne[0] == n && a->ne[1] == n && (n & (n - 1)) == 0 ? nullptr : kShapes;
+}
+
 struct Rotation {
   std::int64_t dims;
   int mode;
@@ -60,12 +67,16 @@ Why mul_mat(const ggml_tensor& node) {
   const ggml_tensor* a = node.src[0];
   const ggml_tensor* b = node.src[1];
   if (!is(&node, GGML_TYPE_F32)) return kTypes;
-  if (node.op_params[1] != 0) return "has a hint that a worker does not know";
+  if (node.op_params[1] == GGML_HINT_SRC0_IS_HADAMARD) {
+    if (const Why why = hadamard(a, b)) return why;
+  } else if (node.op_params[1] != 0) {
+    return "has a hint that a worker does not know";
+  }
   if (a->ne[0] != b->ne[0] || node.ne[0] != a->ne[1] || node.ne[1] != b->ne[1] || !same_dims(&node, b, 2) ||
       !divides(a->ne[2], b->ne[2]) || !divides(a->ne[3], b->ne[3]))
     return kShapes;
   if (const Why why = multiplies(a, b)) return why;
-  if (!packed_rows(a) || !packed_rows(b) || !ggml_is_contiguous(&node)) return kStrides;
+  if (!packed_rows(a) || !packed_rows(b) || !as_new(&node)) return kStrides;
   return count(&node) * static_cast<double>(a->ne[0]) <= kMaxWork ? nullptr : kTooMuch;
 }
 
@@ -81,7 +92,7 @@ Why mul_mat_id(const ggml_tensor& node) {
   if (node.ne[0] != a->ne[1] || node.ne[1] != ids->ne[0] || node.ne[2] != b->ne[2] || node.ne[3] != 1)
     return kShapes;
   if (const Why why = multiplies(a, b)) return why;
-  if (!packed_rows(a) || !packed_rows(b) || !ggml_is_contiguous(&node)) return kStrides;
+  if (!packed_rows(a) || !packed_rows(b) || !as_new(&node)) return kStrides;
   return count(&node) * static_cast<double>(a->ne[0]) <= kMaxWork ? nullptr : kTooMuch;
 }
 
@@ -95,7 +106,7 @@ Why soft_max(const ggml_tensor& node) {
   if (source == nullptr) return kSources;
   if (!is(source, GGML_TYPE_F32) || !is(&node, GGML_TYPE_F32)) return kTypes;
   if (!same_dims(source, &node)) return kShapes;
-  if (!packed_rows(source) || !ggml_is_contiguous(&node)) return kStrides;
+  if (!packed_rows(source) || !packed(&node)) return kStrides;
   if (mask != nullptr) {
     if (!is(mask, GGML_TYPE_F16) && !is(mask, GGML_TYPE_F32)) return kTypes;
     if (mask->ne[0] != source->ne[0] || mask->ne[1] < source->ne[1] || !divides(mask->ne[2], source->ne[2]) ||
@@ -168,7 +179,7 @@ Why flash_attention(const ggml_tensor& node) {
     if (!divides(each->ne[2], q->ne[2]) || !divides(each->ne[3], q->ne[3])) return kShapes;
   }
   if (node.op_params[3] != GGML_PREC_DEFAULT && node.op_params[3] != GGML_PREC_F32) return kParameters;
-  if (!packed_rows(q) || !packed_rows(k) || !packed_rows(v) || !ggml_is_contiguous(&node)) return kStrides;
+  if (!packed_rows(q) || !packed_rows(k) || !packed_rows(v) || !as_new(&node)) return kStrides;
   if (const Why why = attention_extras(node)) return why;
   const double products =
       count(q) * static_cast<double>(k->ne[1] + 1) + count(&node) * static_cast<double>(k->ne[1] + 1);

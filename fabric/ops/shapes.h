@@ -27,6 +27,27 @@ inline bool is_float(const ggml_tensor* tensor) {
 }
 /// Values (or blocks) of a row follow each other.
 inline bool packed_rows(const ggml_tensor* tensor) { return tensor->nb[0] == ggml_type_size(tensor->type); }
+/// Row number r of all rows begins r * nb[1] after the first. Strides of dimensions of one count too where
+/// kernels go by them, which ggml_is_contiguous does not look at.
+inline bool even_rows(const ggml_tensor* tensor) {
+  std::size_t expected = tensor->nb[1];
+  for (int i = 2; i < GGML_MAX_DIMS; ++i) {
+    expected *= static_cast<std::size_t>(tensor->ne[i - 1]);
+    if (tensor->ne[i] > 1 && tensor->nb[i] != expected) return false;
+  }
+  return packed_rows(tensor);
+}
+/// All values follow each other.
+inline bool packed(const ggml_tensor* tensor) {
+  return even_rows(tensor) &&
+         (ggml_nrows(tensor) <= 1 || tensor->nb[1] == ggml_row_size(tensor->type, tensor->ne[0]));
+}
+/// As the engine makes new tensors: each stride follows from those before it.
+inline bool as_new(const ggml_tensor* tensor) {
+  return packed_rows(tensor) && tensor->nb[1] == ggml_row_size(tensor->type, tensor->ne[0]) &&
+         tensor->nb[2] == tensor->nb[1] * static_cast<std::size_t>(tensor->ne[1]) &&
+         tensor->nb[3] == tensor->nb[2] * static_cast<std::size_t>(tensor->ne[2]);
+}
 inline bool same_dims(const ggml_tensor* a, const ggml_tensor* b, int from = 0) {
   for (int i = from; i < GGML_MAX_DIMS; ++i) {
     if (a->ne[i] != b->ne[i]) return false;
@@ -71,6 +92,11 @@ Why concat(const ggml_tensor& node);
 Why reduce_rows(const ggml_tensor& node);
 Why cumsum(const ggml_tensor& node);
 Why argmax(const ggml_tensor& node);
+Why sum(const ggml_tensor& node);
+Why pad(const ggml_tensor& node);
+Why fill(const ggml_tensor& node);
+Why tri(const ggml_tensor& node);
+Why arange(const ggml_tensor& node);
 Why sort(const ggml_tensor& node);
 Why mul_mat(const ggml_tensor& node);
 Why mul_mat_id(const ggml_tensor& node);

@@ -1,4 +1,6 @@
 // Operations on each value by itself, and those that move, repeat, sum and sort values.
+#include <cmath>
+
 #include <climits>
 #include <ggml-cpu.h>
 
@@ -42,8 +44,8 @@ Why elementwise(const ggml_tensor& node) {
   if (node.op != GGML_OP_UNARY) return nullptr;
   const int which = node.op_params[0];
   if (which < 0 || which >= GGML_UNARY_OP_COUNT) return kParameters;
-  const bool packed = ggml_is_contiguous_1(source) && ggml_is_contiguous_1(&node);
-  return which != GGML_UNARY_OP_XIELU || packed ? nullptr : kStrides;
+  const bool even = ggml_is_contiguous_1(source) && ggml_is_contiguous_1(&node);
+  return which != GGML_UNARY_OP_XIELU || even ? nullptr : kStrides;
 }
 
 Why binary(const ggml_tensor& node) {
@@ -82,7 +84,7 @@ Why scale(const ggml_tensor& node) {
   if (!has_sources(node, 1)) return kSources;
   if (!is(node.src[0], GGML_TYPE_F32) || !is(&node, GGML_TYPE_F32)) return kTypes;
   if (!same_dims(node.src[0], &node)) return kShapes;
-  return ggml_is_contiguous(node.src[0]) && ggml_is_contiguous(&node) ? nullptr : kStrides;
+  return packed(node.src[0]) && packed(&node) ? nullptr : kStrides;
 }
 
 Why clamp(const ggml_tensor& node) {
@@ -90,7 +92,7 @@ Why clamp(const ggml_tensor& node) {
   if (!unary_types(node)) return kTypes;
   if (!same_dims(node.src[0], &node)) return kShapes;
   // The kernel goes from row to row by nb[1] alone.
-  return ggml_is_contiguous(node.src[0]) && ggml_is_contiguous(&node) ? nullptr : kStrides;
+  return packed(node.src[0]) && packed(&node) ? nullptr : kStrides;
 }
 
 Why glu(const ggml_tensor& node) {
@@ -104,9 +106,8 @@ Why glu(const ggml_tensor& node) {
   if (two && !same_dims(a, node.src[1])) return kShapes;
   if (!two && a->ne[0] % 2 != 0) return kShapes;
   if (node.ne[0] != (two ? a->ne[0] : a->ne[0] / 2) || !same_dims(a, &node, 1)) return kShapes;
-  const bool packed =
-      ggml_is_contiguous_1(a) && ggml_is_contiguous(&node) && (!two || ggml_is_contiguous_1(node.src[1]));
-  return packed && packed_rows(a) && (!two || packed_rows(node.src[1])) ? nullptr : kStrides;
+  const bool even = even_rows(a) && (!two || even_rows(node.src[1]));
+  return even && packed(&node) ? nullptr : kStrides;
 }
 
 Why copy(const ggml_tensor& node) {
@@ -217,7 +218,52 @@ Why sort(const ggml_tensor& node) {
   if (whole ? node.ne[0] != source->ne[0] : node.ne[0] > source->ne[0]) return kShapes;
   if (whole && node.op_params[0] != GGML_SORT_ORDER_ASC && node.op_params[0] != GGML_SORT_ORDER_DESC)
     return kParameters;
-  return ggml_is_contiguous(source) && ggml_is_contiguous(&node) ? nullptr : kStrides;
+  return packed(source) && packed(&node) ? nullptr : kStrides;
+}
+
+Why sum(const ggml_tensor& node) {
+  if (!has_sources(node, 1)) return kSources;
+  if (!is(node.src[0], GGML_TYPE_F32) || !is(&node, GGML_TYPE_F32)) return kTypes;
+  if (ggml_nelements(&node) != 1) return kShapes;
+  return packed_rows(node.src[0]) ? nullptr : kStrides;
+}
+
+Why pad(const ggml_tensor& node) {
+  if (!has_sources(node, 1)) return kSources;
+  if (!is(node.src[0], GGML_TYPE_F32) || !is(&node, GGML_TYPE_F32)) return kTypes;
+  for (std::size_t i = 0; i < GGML_MAX_DIMS; ++i) {
+    const std::int64_t before = node.op_params[2 * i];
+    const std::int64_t after = node.op_params[2 * i + 1];
+    if (before < 0 || after < 0) return kParameters;
+    if (node.ne[i] != node.src[0]->ne[i] + before + after) return kShapes;
+  }
+  return packed(&node) ? nullptr : kStrides;
+}
+
+Why fill(const ggml_tensor& node) {
+  if (!has_sources(node, 1)) return kSources;
+  if (!unary_types(node)) return kTypes;
+  return packed_rows(&node) ? nullptr : kStrides;
+}
+
+Why tri(const ggml_tensor& node) {
+  if (!has_sources(node, 1)) return kSources;
+  if (!is(node.src[0], GGML_TYPE_F32) || !is(&node, GGML_TYPE_F32)) return kTypes;
+  if (!same_dims(node.src[0], &node)) return kShapes;
+  if (node.op_params[0] < GGML_TRI_TYPE_UPPER_DIAG || node.op_params[0] > GGML_TRI_TYPE_LOWER)
+    return kParameters;
+  return ggml_is_contiguous(node.src[0]) && packed_rows(&node) ? nullptr : kStrides;
+}
+
+Why arange(const ggml_tensor& node) {
+  if (!has_sources(node, 0)) return kSources;
+  if (!is(&node, GGML_TYPE_F32)) return kTypes;
+  const float steps =
+      std::ceil((float_parameter(node, 1) - float_parameter(node, 0)) / float_parameter(node, 2));
+  // Not written the other way round: it may be no number.
+  if (!(steps >= 0 && steps < static_cast<float>(INT_MAX))) return kParameters;
+  if (ggml_nelements(&node) != static_cast<std::int64_t>(steps)) return kShapes;
+  return packed(&node) ? nullptr : kStrides;
 }
 
 }  // namespace caravan::fabric::ops

@@ -1,5 +1,7 @@
 #include "fabric/worker/executor.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace caravan::fabric::worker {
@@ -38,8 +40,8 @@ Result<void> Executor::execute(Type type, std::string_view payload) {
 }
 
 Result<void> Executor::operator()(const Open& command) {
-  auto device = ComputeDevice::open(command.device,
-                                    command.threads != 0 ? command.threads : settings_.threads, &cancelled_);
+  const std::uint32_t wanted = command.threads != 0 ? command.threads : settings_.threads;
+  auto device = ComputeDevice::open(command.device, std::min(wanted, settings_.most_threads), &cancelled_);
   if (!device) return device.error();
   opened_ = std::make_unique<Opened>(std::move(*device), settings_.memory_limit, weights_);
   stage_ = command.stage;
@@ -65,7 +67,7 @@ Result<void> Executor::operator()(const Free& command) {
 
 Result<void> Executor::operator()(const Set& command) {
   const std::uint64_t begin = timeline_.on() ? now_ns() : 0;
-  const auto set = opened_->memory.set(command.buffer, command.offset, command.data);
+  auto set = opened_->memory.set(command.buffer, command.offset, command.data);
   timeline_.add(Doing::load, begin, command.data.size());
   return set;
 }
@@ -92,7 +94,7 @@ Result<void> Executor::operator()(const Run& command) {
     return Error{Code::invalid, "a graph would run before all weights are there",
                  "update Caravan on the master"};
   const std::uint64_t begin = timeline_.on() ? now_ns() : 0;
-  const auto ran = opened_->graphs.run(command.id, opened_->memory, opened_->device);
+  auto ran = opened_->graphs.run(command.id, opened_->memory, opened_->device);
   timeline_.add(Doing::compute, begin, command.id);
   return ran;
 }
@@ -104,7 +106,7 @@ Result<void> Executor::operator()(const Get& command) {
   }
   std::uint64_t offset = 0;
   return opened_->memory.get(command.region, [&](std::string_view piece) {
-    const auto sent = answer_with(Data{command.request, offset, piece});
+    auto sent = answer_with(Data{command.request, offset, piece});
     offset += piece.size();
     return sent;
   });
@@ -126,7 +128,7 @@ Result<void> Executor::operator()(const Send& command) {
   const auto way = peers_.to(command.stage);
   if (!way) return way.error();
   if (command.format != Format::as_is) bytes = pack(command.format, bytes);
-  const auto sent = hand_off(**way, command.tag, command.format, bytes, settings_.patience);
+  auto sent = hand_off(**way, command.tag, command.format, bytes, settings_.patience);
   timeline_.add(Doing::send, begin, command.tag);
   return sent ? sent : with_context(sent.error(), fmt::format("handing over to stage {}", command.stage));
 }
@@ -145,7 +147,7 @@ Result<void> Executor::operator()(const Receive& command) {
 
 Result<void> Executor::operator()(const Weight& command) {
   const std::uint64_t begin = timeline_.on() ? now_ns() : 0;
-  const auto loaded = opened_->weights.load(command);
+  auto loaded = opened_->weights.load(command);
   timeline_.add(Doing::load, begin, command.content.size);
   return loaded;
 }

@@ -22,7 +22,8 @@ namespace caravan::fabric::worker {
 
 /// What is the same for all masters of a worker.
 struct WorkerSettings {
-  std::uint32_t threads = 1;
+  std::uint32_t threads = 1;       ///< when the master does not say
+  std::uint32_t most_threads = 1;  ///< whatever the master says
   std::uint64_t memory_limit = 0;  ///< bytes of all buffers, 0: what the device has
   Addresses addresses = Addresses::loopback;
   Milliseconds hand_off_time{30000};  ///< how long a RECEIVE waits

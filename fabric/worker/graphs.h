@@ -49,6 +49,7 @@ class RunnableGraph {
   Result<void> check_reach(std::uint32_t index, const Memory& memory) const;
   Result<void> make_ggml_graph(const ComputeDevice& device);
   void plan_data_checks();
+  bool overlap(std::uint32_t a, std::uint32_t b) const;
   /// 0 when what source `source` of `node` holds is there from the beginning, else `node`.
   std::uint32_t when_to_check(std::uint32_t node, int source) const;
   /// The row numbers come straight from a sort in this graph, so that they are right.

@@ -40,6 +40,11 @@ std::uint64_t Mailbox::held() const {
   return held_;
 }
 
+int Mailbox::waiting() const {
+  const std::scoped_lock lock(mutex_);
+  return waiting_;
+}
+
 Result<void> Mailbox::start(const ParcelName& name, const HandOff& chunk,
                             std::unique_lock<std::mutex>& lock) {
   if (chunk.offset != 0) return Error{Code::invalid, "a hand-off that begins in its middle", ""};
@@ -48,10 +53,12 @@ Result<void> Mailbox::start(const ParcelName& name, const HandOff& chunk,
                  fmt::format("a hand-off of {} bytes, {} are allowed", chunk.total, limits_.bytes),
                  "use a smaller micro-batch"};
   const std::uint64_t closed = closed_;
+  ++waiting_;
   changed_.wait(lock, [&] {
     return closed_ != closed || (session_ && *session_ != name.session) ||
            (chunk.total <= room() && parcels_.size() < limits_.parcels);
   });
+  --waiting_;
   if (closed_ != closed) return gone();
   if (session_ && *session_ != name.session) return other_session();
   Incoming& incoming = parcels_[name];
@@ -88,7 +95,9 @@ Result<Parcel> Mailbox::take(const ParcelName& name, SteadyTime deadline) {
     const auto found = parcels_.find(name);
     return found != parcels_.end() && found->second.whole();
   };
+  ++waiting_;
   const bool in_time = changed_.wait_until(lock, deadline, [&] { return closed_ != closed || is_there(); });
+  --waiting_;
   if (closed_ != closed) return gone();
   if (!in_time)
     return Error{Code::unavailable, fmt::format("stage {} did not hand over in time", name.stage),

@@ -47,6 +47,8 @@ class Mailbox {
   Result<Parcel> take(const ParcelName& name, SteadyTime deadline);
 
   std::uint64_t held() const;
+  /// How many threads wait in put() and take() now.
+  int waiting() const;
 
  private:
   struct Incoming {
@@ -62,7 +64,8 @@ class Mailbox {
   std::condition_variable changed_;
   std::map<ParcelName, Incoming> parcels_;
   std::optional<std::uint64_t> session_;
-  std::uint64_t held_ = 0;    ///< bytes that parcels take, or will take when they are whole
+  std::uint64_t held_ = 0;  ///< bytes that parcels take, or will take when they are whole
+  int waiting_ = 0;
   std::uint64_t closed_ = 0;  ///< how often close() was called
 };
 

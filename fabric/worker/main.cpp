@@ -32,7 +32,13 @@ sigset_t block_signals() {
   return signals;
 }
 
+/// ggml's own lines: only what is wrong.
+void log_of_ggml(ggml_log_level level, const char* text, void*) {
+  if (level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN) std::cerr << text << std::flush;
+}
+
 Result<void> run(const Options& options) {
+  ggml_log_set(&log_of_ggml, nullptr);
   const auto key = read_key(options, caravan::environment("CARAVAN_FABRIC_KEY"));
   if (!key) return key.error();
   if (ggml_backend_dev_count() == 0)

@@ -39,6 +39,7 @@ Result<void> take(Options& options, const std::string& name, const std::string& 
     const auto threads = whole_number(name, value, 1, kMaxThreads);
     if (!threads) return threads.error();
     options.settings.threads = static_cast<std::uint32_t>(*threads);
+    options.settings.most_threads = std::max(options.settings.most_threads, options.settings.threads);
     return {};
   }
   if (name == "--memory") {
@@ -59,7 +60,8 @@ Result<Options> parse_options(const std::vector<std::string>& arguments) {
   static const std::vector<std::string> known{"--listen",  "--peer-listen", "--key-file",
                                               "--threads", "--memory",      "--hand-off-timeout"};
   Options options;
-  options.settings.threads = std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads);
+  options.settings.most_threads = std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads);
+  options.settings.threads = options.settings.most_threads;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& name = arguments[i];
     if (name == "--help" || name == "-h") {

@@ -196,6 +196,11 @@ Result<void> RunnableGraph::check_nodes(const Memory& memory, const ComputeDevic
     }
     if (const char* why = ops::why_not(node)) return about(i, why);
     if (const auto within = check_reach(i, memory); !within) return within.error();
+    // Where a kernel writes must not be where it looks up rows, or sorts by: that would change under its
+    // hands.
+    const int looked_up = ops::needs_numbers(node) ? 0 : ops::row_numbers(node).source;
+    if (looked_up >= 0 && overlap(i, graph_.tensors[i].sources.at(static_cast<std::size_t>(looked_up))))
+      return about(i, "writes where it looks up rows");
     if (!ggml_backend_dev_supports_op(device.handle(), &node))
       return about(i, "is not what the device can do");
   }
@@ -237,14 +242,16 @@ bool RunnableGraph::holds(const Memory& memory) const {
                      [&memory](const auto& used) { return memory.generation(used.first) == used.second; });
 }
 
+bool RunnableGraph::overlap(std::uint32_t a, std::uint32_t b) const {
+  const auto* begin_a = static_cast<const char*>(tensors_[a].data);
+  const auto* begin_b = static_cast<const char*>(tensors_[b].data);
+  return spans_[a] > 0 && spans_[b] > 0 && begin_a < begin_b + spans_[b] && begin_b < begin_a + spans_[a];
+}
+
 std::uint32_t RunnableGraph::when_to_check(std::uint32_t node, int source) const {
-  const std::uint32_t ids = graph_.tensors[node].sources.at(static_cast<std::size_t>(source));
-  const auto* begin = static_cast<const char*>(tensors_[ids].data);
-  const char* end = begin + spans_[ids];
+  const std::uint32_t read = graph_.tensors[node].sources.at(static_cast<std::size_t>(source));
   for (std::uint32_t i = node; i-- > 0;) {
-    const auto* written = static_cast<const char*>(tensors_[i].data);
-    if (!writes(tensors_[i]) || written >= end || written + spans_[i] <= begin) continue;
-    return node;
+    if (writes(tensors_[i]) && overlap(i, read)) return node;
   }
   return 0;
 }
@@ -269,7 +276,7 @@ bool RunnableGraph::sorts_make(std::uint32_t node, const ops::RowNumbers& wanted
   for (std::uint32_t i = node; i-- > 0;) {
     const ggml_tensor& maker = tensors_[i];
     const auto* written = static_cast<const char*>(maker.data);
-    if (!writes(maker) || written >= begin + spans_[ids] || written + spans_[i] <= begin) continue;
+    if (!writes(maker) || !overlap(i, ids)) continue;
     const bool sorts = (maker.op == GGML_OP_ARGSORT || maker.op == GGML_OP_TOP_K) &&
                        (maker.flags & GGML_TENSOR_FLAG_COMPUTE) != 0 && maker.src[0]->ne[0] <= wanted.limit;
     if (!sorts || written > begin || begin + spans_[ids] > written + spans_[i]) return false;

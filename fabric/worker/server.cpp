@@ -2,6 +2,9 @@
 
 #include <poll.h>
 
+#include <new>
+#include <system_error>
+
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -13,6 +16,9 @@ namespace {
 constexpr std::size_t kMaxGuests = 64;
 /// How long a new master waits for the end of one that is gone.
 constexpr Milliseconds kHandOver{3000};
+/// How long it waits for the end of one that may be gone.
+constexpr Milliseconds kGrace{500};
+constexpr Milliseconds kLookAgain{10};
 /// How often a listening thread looks whether it should end.
 constexpr int kPollMilliseconds = 200;
 
@@ -70,11 +76,22 @@ void Server::serve(Descriptor connection) {
   if (stopping_ || guests_.size() >= kMaxGuests) return;
   Guest& guest = guests_.emplace_back();
   guest.channel = std::make_unique<Channel>(std::move(*channel));
-  guest.thread = std::thread([this, &guest] {
+  try {
+    guest.thread = std::thread([this, &guest] { attend(guest); });
+  } catch (const std::system_error& error) {
+    guests_.pop_back();
+    say(std::string("no thread for a connection: ") + error.what());
+  }
+}
+
+void Server::attend(Guest& guest) {
+  try {
     receive(*guest.channel, guest);
-    guest.channel->shut_down();
-    guest.over = true;
-  });
+  } catch (const std::bad_alloc&) {
+    say("a connection was closed: no memory left");
+  }
+  guest.channel->shut_down();
+  guest.over = true;
 }
 
 void Server::receive(Channel& channel, Guest& guest) {
@@ -86,11 +103,15 @@ void Server::receive(Channel& channel, Guest& guest) {
 }
 
 bool Server::claim() {
+  const SteadyTime begin = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
-  const auto free = [this] { return stopping_ || !claimed_; };
-  // A master that is served well keeps the worker; one that has just gone is waited for.
-  if (!free() && session_ != nullptr && !session_->ending()) return false;
-  if (!changed_.wait_for(lock, kHandOver, free) || stopping_) return false;
+  while (claimed_ && !stopping_) {
+    // A master that has just gone is waited for, and it may take a moment until it is seen to be gone.
+    const bool ending = session_ == nullptr || session_->ending();
+    if (std::chrono::steady_clock::now() - begin > (ending ? kHandOver : kGrace)) return false;
+    changed_.wait_for(lock, kLookAgain);
+  }
+  if (stopping_) return false;
   claimed_ = true;
   return true;
 }

@@ -50,6 +50,7 @@ class Server {
   };
 
   void accept_all(Listener& listener);
+  void attend(Guest& guest);
   void receive(Channel& channel, Guest& guest);
   void serve_master(Channel& channel, FrameReader& reader, const Accepted& accepted);
   void serve_peer(Channel& channel, FrameReader& reader, const Accepted& accepted, Guest& guest);

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <future>
+#include <new>
 #include <thread>
 
 #include "fabric/worker/greeting.h"
@@ -12,6 +13,11 @@ namespace {
 constexpr std::uint64_t kQueuedBytes = std::uint64_t{32} << 20U;
 /// How long a master that was told an error may take to close.
 constexpr Milliseconds kDrainTime{1000};
+
+Error no_memory() {
+  return {Code::exhausted, "the worker has no memory left",
+          "give this stage fewer layers or a shorter context"};
+}
 
 }  // namespace
 
@@ -59,7 +65,11 @@ void Session::stop() {
 Error Session::run() {
   std::promise<void> over;
   std::thread reader([this, &over] {
-    read_all();
+    try {
+      read_all();
+    } catch (const std::bad_alloc&) {
+      queue_.end(no_memory());
+    }
     drain();
     over.set_value();
   });
@@ -82,8 +92,16 @@ Session::Outcome Session::work() {
     const auto frame = queue_.pop();
     executor_.timeline().add(Doing::wait_command, begin, 0);
     if (!frame) return {queue_.why(), 0, queue_.why().code == Code::disconnected};
-    const auto done = executor_.execute(frame->type, frame->payload);
+    const auto done = execute(*frame);
     if (!done) return {done.error(), static_cast<std::uint16_t>(frame->type), false};
+  }
+}
+
+Result<void> Session::execute(const Frame& frame) {
+  try {
+    return executor_.execute(frame.type, frame.payload);
+  } catch (const std::bad_alloc&) {
+    return no_memory();
   }
 }
 

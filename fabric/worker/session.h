@@ -31,6 +31,7 @@ class Session {
   void read_all();
   void drain();
   Outcome work();
+  Result<void> execute(const Frame& frame);
 
   Channel& channel_;
   FrameReader& reader_;
