@@ -119,6 +119,22 @@ TEST_F(DeviceTest, BytesGoThereAndComeBack) {
   EXPECT_THAT(back, ElementsAre(0, 0, 0, 0));
 }
 
+TEST_F(DeviceTest, LongTensorsTravelInChunks) {
+  constexpr std::int64_t kNumbersInIt = 600'000;
+  auto* const buffer = ggml_backend_buft_alloc_buffer(&devices_[0]->buffers, 4 * kNumbersInIt);
+  ASSERT_NE(buffer, nullptr);
+  auto* const tensor = ggml_new_tensor_1d(context_.get(), GGML_TYPE_F32, kNumbersInIt);
+  ggml_backend_tensor_alloc(buffer, tensor, ggml_backend_buffer_get_base(buffer));
+  std::vector<float> numbers(kNumbersInIt);
+  for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(i);
+  told(0);
+  ggml_backend_tensor_set(tensor, numbers.data(), 0, 4 * numbers.size());
+  EXPECT_THAT(told(0), ElementsAre(Type::set, Type::set, Type::set));
+  const auto memory = workers_[0].memory(remote_buffer(buffer)->number);
+  EXPECT_EQ(memory, std::string_view(reinterpret_cast<const char*>(numbers.data()), 4 * numbers.size()));
+  ggml_backend_buffer_free(buffer);
+}
+
 TEST_F(DeviceTest, RowsOfATensorTravelTogether) {
   told(0);
   auto* const tensor = tensor_at(0, 0);
