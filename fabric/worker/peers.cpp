@@ -1,0 +1,118 @@
+#include "fabric/worker/peers.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include <fmt/format.h>
+#include <ggml.h>
+
+namespace caravan::fabric::worker {
+namespace {
+
+constexpr std::chrono::seconds kConnectTime{10};
+
+ggml_type type_of(Format format) { return format == Format::f16 ? GGML_TYPE_F16 : GGML_TYPE_Q8_0; }
+
+std::uint64_t packed_bytes(Format format, std::uint64_t size) {
+  return size / sizeof(float) / static_cast<std::uint64_t>(ggml_blck_size(type_of(format))) *
+         ggml_type_size(type_of(format));
+}
+
+}  // namespace
+
+void Peers::set(const Peer& peer) {
+  const std::scoped_lock lock(mutex_);
+  Way& way = ways_[peer.stage];
+  way.peer = peer;
+  way.channel.reset();
+}
+
+void Peers::introduce(std::uint32_t own_stage, std::uint64_t session) {
+  hello_.role = Role::peer;
+  hello_.stage = own_stage;
+  hello_.session = session;
+}
+
+Result<std::unique_ptr<Channel>> Peers::connect(const Peer& peer) {
+  auto channel = Channel::connect(peer.address, allowed_, std::chrono::steady_clock::now() + kConnectTime);
+  if (!channel) return channel.error();
+  auto connected = std::make_unique<Channel>(std::move(*channel));
+  FrameReader reader(*connected, {Role::worker, false});
+  const auto welcome = greet(*connected, reader, {peer.key, engine_}, hello_);
+  if (!welcome) return welcome.error();
+  return connected;
+}
+
+Result<Channel*> Peers::to(std::uint32_t stage) {
+  Peer peer;
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto found = ways_.find(stage);
+    if (found == ways_.end())
+      return Error{Code::not_found, fmt::format("nobody has said where stage {} is", stage),
+                   "update Caravan on the master"};
+    if (found->second.channel) return found->second.channel.get();
+    peer = found->second.peer;
+  }
+  auto connected = connect(peer);
+  if (!connected) return with_context(connected.error(), fmt::format("handing over to stage {}", stage));
+  const std::scoped_lock lock(mutex_);
+  if (cancelled_) return Error{Code::interrupted, "the master is gone", ""};
+  Way& way = ways_.at(stage);
+  way.channel = std::move(*connected);
+  return way.channel.get();
+}
+
+void Peers::cancel() {
+  const std::scoped_lock lock(mutex_);
+  cancelled_ = true;
+  for (auto& [stage, way] : ways_) {
+    if (way.channel) way.channel->shut_down();
+  }
+}
+
+Result<void> hand_off(Channel& channel, std::uint64_t tag, Format format, std::string_view bytes,
+                      Milliseconds patience) {
+  const std::uint64_t total = bytes.size();
+  std::uint64_t offset = 0;
+  do {
+    const std::string_view chunk = bytes.substr(0, kMaxChunk);
+    std::string frame;
+    append_message(frame, HandOff{tag, total, offset, format, chunk});
+    if (const auto sent = channel.write_all(frame, patience); !sent) return sent.error();
+    offset += chunk.size();
+    bytes.remove_prefix(chunk.size());
+  } while (!bytes.empty());
+  return {};
+}
+
+bool pack_fits(Format format, std::uint64_t size) {
+  if (format == Format::as_is) return true;
+  return size % (sizeof(float) * static_cast<std::uint64_t>(ggml_blck_size(type_of(format)))) == 0;
+}
+
+std::string pack(Format format, std::string_view values) {
+  std::vector<float> floats(values.size() / sizeof(float));
+  std::memcpy(floats.data(), values.data(), floats.size() * sizeof(float));
+  std::string packed(packed_bytes(format, values.size()), '\0');
+  ggml_get_type_traits(type_of(format))
+      ->from_float_ref(floats.data(), packed.data(), static_cast<std::int64_t>(floats.size()));
+  return packed;
+}
+
+Result<std::string> unpack(Format format, std::string bytes, std::uint64_t size) {
+  const Error wrong{Code::invalid,
+                    fmt::format("a hand-off of {} bytes does not fill a region of {}", bytes.size(), size),
+                    "update Caravan on the master"};
+  if (format == Format::as_is) return bytes.size() == size ? Result<std::string>(std::move(bytes)) : wrong;
+  if (!pack_fits(format, size) || packed_bytes(format, size) != bytes.size()) return wrong;
+  std::vector<float> floats(size / sizeof(float));
+  ggml_get_type_traits(type_of(format))
+      ->to_float(bytes.data(), floats.data(), static_cast<std::int64_t>(floats.size()));
+  std::string values(size, '\0');
+  std::memcpy(values.data(), floats.data(), size);
+  return values;
+}
+
+}  // namespace caravan::fabric::worker

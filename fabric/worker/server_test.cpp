@@ -1,0 +1,345 @@
+#include <gtest/gtest.h>
+
+#include "fabric/worker/test_graphs.h"
+
+namespace caravan::fabric::worker {
+namespace {
+
+using testing::commands_of;
+using testing::identity;
+using testing::LocalGraph;
+using testing::Master;
+
+WorkerSettings settings() {
+  WorkerSettings settings;
+  settings.memory_limit = std::uint64_t{32} << 20U;
+  return settings;
+}
+
+/// A worker in this process.
+struct Worker {
+  explicit Worker(std::uint8_t key = 1, WorkerSettings how = settings())
+      : server(identity(key), how, weights, nullptr) {}
+  WeightsInMemory weights;
+  Server server;
+};
+
+std::string result_of(Master& master, const LocalGraph& graph) {
+  master.say_bytes(commands_of(graph));
+  master.say(fabric::Run{1});
+  const auto bytes = master.fetch(graph.result());
+  EXPECT_TRUE(bytes.ok()) << bytes.error().message;
+  return bytes ? *bytes : "";
+}
+
+TEST(FabricServer, WelcomeListsTheDevices) {
+  Worker worker;
+  Master master(worker.server);
+  const auto welcome = master.greet_as_master();
+  ASSERT_TRUE(welcome.ok()) << welcome.error().message;
+  ASSERT_FALSE(welcome->devices.empty());
+  EXPECT_EQ(welcome->devices.front().total_bytes, settings().memory_limit);
+  EXPECT_EQ(welcome->threads, 1U);
+}
+
+TEST(FabricServer, ResultsEqualTheEnginesBitByBit) {
+  for (const auto& [name, build] : testing::named_graphs()) {
+    Worker worker;
+    const LocalGraph graph(build);
+    Master master(worker.server);
+    ASSERT_TRUE(master.greet_as_master().ok());
+    master.say(Open{0, 0, 1, 1});
+    EXPECT_EQ(result_of(master, graph), graph.computed()) << name;
+  }
+}
+
+TEST(FabricServer, ADifferenceRunsLikeTheWholeGraph) {
+  Worker worker;
+  const LocalGraph graph(&testing::product);
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  const std::string whole = result_of(master, graph);
+  // The same product, of the first column only.
+  const Graph base = graph.described();
+  Graph less = graph.described(2);
+  const std::uint32_t input = less.tensors[0].sources[1];
+  for (const std::uint32_t each : {std::uint32_t{0}, input}) {
+    GraphTensor& tensor = less.tensors[each];
+    tensor.ne[1] = 1;
+    tensor.nb[2] = tensor.nb[3] = tensor.nb[1];
+  }
+  std::string frame;
+  append_graph(frame, less, &base);
+  master.say(Fill{graph.result(), 0});
+  master.say_bytes(frame);
+  master.say(fabric::Run{2});
+  const auto bytes = master.fetch(graph.result());
+  ASSERT_TRUE(bytes.ok()) << bytes.error().message;
+  EXPECT_EQ(bytes->substr(0, 128), whole.substr(0, 128));
+  EXPECT_EQ(bytes->substr(128), std::string(bytes->size() - 128, '\0'));
+}
+
+/// The product with its weight in the engine's own repacked memory.
+std::string repacked_product(const LocalGraph& graph) {
+  const auto kinds = reinterpret_cast<ggml_backend_dev_get_extra_bufts_t>(ggml_backend_reg_get_proc_address(
+      ggml_backend_dev_backend_reg(ggml_backend_dev_get(0)), "ggml_backend_dev_get_extra_bufts"))(
+      ggml_backend_dev_get(0));
+  ggml_tensor* weight = graph.leaf("weight");
+  ggml_tensor repacked = *weight;
+  const BufferHandle buffer(ggml_backend_buft_alloc_buffer(kinds[0], ggml_nbytes(weight)));
+  repacked.buffer = buffer.get();
+  repacked.data = ggml_backend_buffer_get_base(buffer.get());
+  ggml_backend_buffer_init_tensor(buffer.get(), &repacked);
+  if (repacked.extra == nullptr) return "";
+  ggml_backend_tensor_set(&repacked, weight->data, 0, ggml_nbytes(weight));
+  const ggml_tensor before = *weight;
+  *weight = repacked;
+  std::string result = graph.computed();
+  *weight = before;
+  return result;
+}
+
+TEST(FabricServer, ALaidOutWeightIsRepackedAsTheEngineDoes) {
+  const LocalGraph graph(&testing::product);
+  const std::string wanted = repacked_product(graph);
+  if (wanted.empty()) GTEST_SKIP() << "this processor has no repacked layout for the weight";
+  Worker worker;
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  const ggml_tensor* weight = graph.leaf("weight");
+  const Region place = graph.region_of(weight);
+  master.say(Alloc{place.buffer, graph.image().size()});
+  master.say(Set{place.buffer, 0, graph.image()});
+  master.say(Layout{place.buffer, place.offset, GGML_TYPE_Q4_0, {64, 32, 1, 1}});
+  const std::string_view bytes = std::string_view(graph.image()).substr(place.offset, place.size);
+  master.say(Set{place.buffer, place.offset, bytes.substr(0, 100)});
+  master.say(Set{place.buffer, place.offset + 100, bytes.substr(100)});
+  std::string frame;
+  append_graph(frame, graph.described());
+  master.say_bytes(frame);
+  master.say(fabric::Run{1});
+  const auto result = master.fetch(graph.result());
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_EQ(*result, wanted);
+  master.say(Get{1, place});
+  EXPECT_NE(master.last_words().message.find("repacked"), std::string::npos);
+}
+
+TEST(FabricServer, OneWorkerHandsOverToTheNext) {
+  for (const Format format : {Format::as_is, Format::f16, Format::q8_0}) {
+    Worker first(1);
+    Worker second(9);
+    auto listener = Listener::open("127.0.0.1:0", Addresses::loopback);
+    ASSERT_TRUE(listener.ok()) << listener.error().message;
+    const std::string address = listener->address();
+    second.server.serve(std::move(*listener));
+    Master a(first.server);
+    Master b(second.server);
+    ASSERT_TRUE(a.greet_as_master().ok());
+    ASSERT_TRUE(b.greet_as_master(identity(9)).ok());
+    std::vector<float> values(64);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) / 64;
+    const std::string bytes(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+    a.say(Open{0, 0, 1, 5});
+    a.say(Peer{1, identity(9).key, address});
+    a.say(Alloc{1, bytes.size()});
+    a.say(Set{1, 0, bytes});
+    b.say(Open{1, 0, 1, 5});
+    b.say(Alloc{2, bytes.size() + 8});
+    b.say(Receive{11, 0, {2, 8, bytes.size()}});
+    b.say(Receive{12, 0, {2, 0, 0}});
+    a.say(Send{11, 1, format, {1, 0, bytes.size()}});
+    a.say(Send{12, 1, Format::as_is, {1, 0, 0}});
+    const auto got = b.fetch({2, 8, bytes.size()});
+    ASSERT_TRUE(got.ok()) << got.error().message;
+    if (format == Format::as_is) {
+      EXPECT_EQ(*got, bytes);
+    }
+    std::vector<float> received(64);
+    std::memcpy(received.data(), got->data(), got->size());
+    for (std::size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(received[i], values[i], 0.005);
+  }
+}
+
+TEST(FabricServer, AHandOffOfAnotherSessionIsRefused) {
+  Worker worker;
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{1, 0, 1, 5});
+  master.say(Ping{1});
+  ASSERT_TRUE(master.hear_message<Pong>().ok());
+  Master peer(worker.server);
+  Hello hello;
+  hello.role = Role::peer;
+  hello.session = 6;
+  ASSERT_TRUE(peer.greet_as(hello).ok());
+  peer.say(HandOff{1, 4, 0, Format::as_is, "data"});
+  EXPECT_EQ(peer.last_words().code, Code::disconnected);
+}
+
+TEST(FabricServer, WithoutTheKeyNothingIsTaken) {
+  Worker worker;
+  Master master(worker.server);
+  const auto welcome = master.greet_as_master(identity(2));
+  ASSERT_FALSE(welcome.ok());
+  EXPECT_NE(welcome.error().message.find("key"), std::string::npos) << welcome.error().message;
+  Master rude(worker.server);
+  rude.say(Alloc{1, 4});
+  EXPECT_EQ(rude.last_words().code, Code::invalid);
+  Master other(worker.server);
+  Identity build = identity();
+  build.engine = "ggml 0 other";
+  EXPECT_EQ(other.greet_as_master(build).error().code, Code::incompatible);
+}
+
+TEST(FabricServer, ASecondMasterIsRefusedAndTheNextOneServed) {
+  Worker worker;
+  auto first = std::make_unique<Master>(worker.server);
+  ASSERT_TRUE(first->greet_as_master().ok());
+  first->say(Open{0, 0, 1, 1});
+  first->say(Alloc{1, std::uint64_t{20} << 20U});
+  first->say(Ping{1});
+  ASSERT_TRUE(first->hear_message<Pong>().ok());
+  Master second(worker.server);
+  EXPECT_EQ(second.greet_as_master().error().code, Code::unavailable);
+  for (int i = 0; i < 3; ++i) {
+    first->hang_up();
+    first = std::make_unique<Master>(worker.server);
+    const auto welcome = first->greet_as_master();
+    ASSERT_TRUE(welcome.ok()) << welcome.error().message;
+    // There would not be room for both.
+    first->say(Open{0, 0, 1, 1});
+    first->say(Alloc{1, std::uint64_t{20} << 20U});
+    first->say(Ping{1});
+    ASSERT_TRUE(first->hear_message<Pong>().ok());
+  }
+}
+
+TEST(FabricServer, AMasterThatGoesDuringAGraphIsForgotten) {
+  Worker worker;
+  // Each run takes a while; all of them would take minutes.
+  const LocalGraph graph([](ggml_context* c) {
+    ggml_tensor* x = testing::leaf(c, "x", GGML_TYPE_F32, 256, 256);
+    ggml_tensor* y = x;
+    for (int i = 0; i < 64; ++i) y = ggml_mul_mat(c, x, y);
+    return y;
+  });
+  {
+    Master master(worker.server);
+    ASSERT_TRUE(master.greet_as_master().ok());
+    master.say(Open{0, 0, 1, 1});
+    master.say_bytes(commands_of(graph));
+    master.say(Ping{1});
+    ASSERT_TRUE(master.hear_message<Pong>().ok());
+    for (int i = 0; i < 1000; ++i) master.say(fabric::Run{1});
+    master.hang_up();
+  }
+  Master next(worker.server);
+  const auto welcome = next.greet_as_master();
+  EXPECT_TRUE(welcome.ok()) << welcome.error().message;
+}
+
+TEST(FabricServer, StopEndsWhateverGoesOn) {
+  Worker worker;
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  master.say(Alloc{1, 4});
+  master.say(Receive{1, 0, {1, 0, 4}});
+  Master greeted(worker.server);
+  worker.server.stop();
+  EXPECT_FALSE(worker.server.busy());
+}
+
+TEST(FabricServer, WeightsComeFromTheStoreOrAreStreamedOnce) {
+  Worker worker;
+  const std::string here = "these bytes are in the store";
+  const std::string missing = "these are not";
+  const Content known = worker.weights.add(here);
+  const Content unknown{hash_of(missing), missing.size()};
+  for (int round = 0; round < 2; ++round) {
+    Master master(worker.server);
+    ASSERT_TRUE(master.greet_as_master().ok());
+    master.say(Open{0, 0, 1, 1});
+    master.say(Inventory{1, {known, unknown}});
+    const auto have = master.hear_message<Have>();
+    ASSERT_TRUE(have.ok());
+    EXPECT_EQ(have->bits, std::vector<std::uint8_t>{static_cast<std::uint8_t>(round == 0 ? 1 : 3)});
+    master.say(Alloc{1, 100});
+    master.say(Weight{7, 1, 0, known});
+    master.say(Weight{8, 1, 50, unknown});
+    master.say(WeightsEnd{2});
+    const auto asked = master.hear_message<Missing>();
+    ASSERT_TRUE(asked.ok());
+    ASSERT_EQ(asked->weights.size(), round == 0 ? 1U : 0U);
+    if (round == 0) {
+      EXPECT_EQ(asked->weights[0], (MissingWeight{8, 0}));
+      master.say(Stream{8, 0, Packing::plain, missing.substr(0, 5)});
+      master.say(Stream{8, 5, Packing::plain, missing.substr(5)});
+    }
+    EXPECT_EQ(*master.fetch({1, 0, here.size()}), here);
+    EXPECT_EQ(*master.fetch({1, 50, missing.size()}), missing);
+    master.hang_up();
+  }
+}
+
+TEST(FabricServer, AStreamThatWasCutGoesOn) {
+  Worker worker;
+  const std::string bytes = "one half, and the other half";
+  const Content content{hash_of(bytes), bytes.size()};
+  for (const std::uint64_t from : {std::uint64_t{0}, std::uint64_t{9}}) {
+    Master master(worker.server);
+    ASSERT_TRUE(master.greet_as_master().ok());
+    master.say(Open{0, 0, 1, 1});
+    master.say(Alloc{1, 100});
+    master.say(Weight{0, 1, 0, content});
+    master.say(WeightsEnd{2});
+    const auto asked = master.hear_message<Missing>();
+    ASSERT_TRUE(asked.ok());
+    EXPECT_EQ(asked->weights[0], (MissingWeight{0, from}));
+    master.say(Stream{0, from, Packing::plain, from == 0 ? bytes.substr(0, 9) : bytes.substr(9)});
+    if (from != 0) {
+      EXPECT_EQ(*master.fetch({1, 0, bytes.size()}), bytes);
+    }
+    master.say(Ping{1});
+    ASSERT_TRUE(master.hear_message<Pong>().ok());
+    master.hang_up();
+  }
+}
+
+TEST(FabricServer, AWeightOfAnotherContentIsNeverUsed) {
+  Worker worker;
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  master.say(Alloc{1, 100});
+  const Content content{hash_of("good"), 4};
+  master.say(Weight{0, 1, 0, content});
+  master.say(WeightsEnd{2});
+  ASSERT_TRUE(master.hear_message<Missing>().ok());
+  master.say(Stream{0, 0, Packing::plain, "evil"});
+  EXPECT_EQ(master.last_words().code, Code::invalid);
+  EXPECT_FALSE(worker.weights.has(content));
+  EXPECT_EQ(worker.weights.kept(content), 0U);
+}
+
+TEST(FabricServer, TheTimelineSaysWhatWasDone) {
+  Worker worker;
+  const LocalGraph graph(&testing::product);
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  master.say(Stats{1, StatsAction::start});
+  ASSERT_TRUE(master.hear_message<Timeline>().ok());
+  (void)result_of(master, graph);
+  master.say(Stats{2, StatsAction::stop});
+  const auto timeline = master.hear_message<Timeline>();
+  ASSERT_TRUE(timeline.ok());
+  EXPECT_TRUE(std::any_of(timeline->spans.begin(), timeline->spans.end(),
+                          [](const Span& span) { return span.doing == Doing::compute && span.detail == 1; }));
+}
+
+}  // namespace
+}  // namespace caravan::fabric::worker

@@ -1,0 +1,43 @@
+// One master's connection, from its welcome to its end: a thread that reads, and the caller's thread that
+// computes.
+#pragma once
+
+#include "fabric/worker/channel.h"
+#include "fabric/worker/command_queue.h"
+#include "fabric/worker/executor.h"
+
+namespace caravan::fabric::worker {
+
+class Session {
+ public:
+  /// Everything that is handed in must outlive this.
+  Session(Channel& channel, FrameReader& reader, const WorkerSettings& settings, Mailbox& mailbox,
+          WeightSource& weights);
+
+  /// Blocks until the master is gone or has made a mistake, which it is told. What the master had is freed
+  /// when this object goes.
+  Error run();
+  /// True when the master is gone or was told an error. From any thread.
+  bool ending() const { return ending_; }
+  /// Ends it: run() returns soon. From any thread.
+  void stop();
+
+ private:
+  struct Outcome {
+    Error why;
+    std::uint16_t about = 0;
+    bool master_gone = false;
+  };
+  void read_all();
+  void drain();
+  Outcome work();
+  Result<void> execute(const Frame& frame);
+
+  Channel& channel_;
+  FrameReader& reader_;
+  CommandQueue queue_;
+  Executor executor_;
+  std::atomic<bool> ending_{false};
+};
+
+}  // namespace caravan::fabric::worker
