@@ -1,6 +1,7 @@
 #include "fabric/store/file_io.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -82,6 +83,20 @@ Result<void> read_into(int fd, std::uint64_t offset, std::span<char> out, Sha256
     done += length;
   }
   return {};
+}
+
+bool try_lock(int fd) {
+  int result = 0;
+  do result = ::flock(fd, LOCK_EX | LOCK_NB);
+  while (result != 0 && errno == EINTR);
+  return result == 0;
+}
+
+bool is_same_file(const fs::path& path, int fd) {
+  struct stat by_path {};
+  struct stat by_fd {};
+  return ::stat(path.c_str(), &by_path) == 0 && ::fstat(fd, &by_fd) == 0 && by_path.st_dev == by_fd.st_dev &&
+         by_path.st_ino == by_fd.st_ino;
 }
 
 FileIdentity identity_of(const struct stat& info) {

@@ -36,6 +36,11 @@ Result<void> read_through(int fd, std::uint64_t offset, std::uint64_t size, Sha2
 /// The same, straight into memory.
 Result<void> read_into(int fd, std::uint64_t offset, std::span<char> out, Sha256& hash);
 
+/// Takes the lock of an open file without waiting; false when another has it.
+bool try_lock(int fd);
+/// Whether `path` leads to the file that is open as `fd`.
+bool is_same_file(const fs::path& path, int fd);
+
 /// What a file is told apart by: a changed file has another one, short of somebody's effort to hide it.
 struct FileIdentity {
   std::uint64_t size = 0;

@@ -62,6 +62,8 @@ Result<PackWriter> PackWriter::make(const fs::path& path) {
   return pack;
 }
 
+bool PackWriter::is_there() const { return is_same_file(path_, file_.get()); }
+
 Result<PackedTensor> PackWriter::append(const Digest& hash, std::string_view bytes) {
   if (bytes.size() > kMaxPacked) return Error{Code::bug, "a tensor that is too large for a pack", ""};
   std::string record;

@@ -37,6 +37,8 @@ class PackWriter {
   /// Writes one tensor, behind the others; of one that could not be written nothing stays.
   Result<PackedTensor> append(const Digest& hash, std::string_view bytes);
   bool is_full() const { return end_ >= kMaxPack || records_ >= kMaxPackRecords; }
+  /// False when another process has dropped it, because something in it was damaged.
+  bool is_there() const;
   const fs::path& path() const { return path_; }
 
  private:

@@ -16,6 +16,8 @@ struct StoreLimits {
   Bytes limit = mebibytes(8192);     ///< of all that is stored
   Bytes keep_free = mebibytes(512);  ///< on the disk, for everybody else
   std::chrono::hours parts_kept{24 * 7};
+  /// How long it waits for another process that has the folder's lock.
+  std::chrono::milliseconds lock_patience{2000};
 };
 
 /// One file of the store.

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <random>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -46,29 +47,33 @@ bool holds_any(const fs::path& pack, std::uint64_t size,
 
 }  // namespace
 
-FolderLock::FolderLock(int fd, Mode mode) : fd_(fd) {
-  const int operation = mode == Mode::alone ? LOCK_EX : LOCK_SH;
-  while (::flock(fd_, operation) != 0 && errno == EINTR) {
+FolderLock::FolderLock(int fd, Mode mode, std::chrono::milliseconds patience) : fd_(fd) {
+  const int operation = (mode == Mode::alone ? LOCK_EX : LOCK_SH) | LOCK_NB;
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (::flock(fd_, operation) != 0) {
+    if (std::chrono::steady_clock::now() >= until) {
+      fd_ = -1;
+      return;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
 
-FolderLock::~FolderLock() { (void)::flock(fd_, LOCK_UN); }
-
-bool try_lock(int fd) {
-  int result = 0;
-  do result = ::flock(fd, LOCK_EX | LOCK_NB);
-  while (result != 0 && errno == EINTR);
-  return result == 0;
+FolderLock::~FolderLock() {
+  if (fd_ >= 0) (void)::flock(fd_, LOCK_UN);
 }
 
-bool is_same_file(const fs::path& path, int fd) {
-  struct stat by_path {};
-  struct stat by_fd {};
-  return ::stat(path.c_str(), &by_path) == 0 && ::fstat(fd, &by_fd) == 0 && by_path.st_dev == by_fd.st_dev &&
-         by_path.st_ino == by_fd.st_ino;
+FolderLock StoreFolder::lock(FolderLock::Mode mode) const {
+  constexpr std::chrono::seconds kNoPatience{30};
+  const auto now = std::chrono::steady_clock::now();
+  FolderLock lock(lock_.get(), mode, now < no_patience_until_ ? std::chrono::milliseconds(0) : patience_);
+  if (!lock.is_held() && now >= no_patience_until_) {
+    no_patience_until_ = std::chrono::steady_clock::now() + kNoPatience;
+  }
+  return lock;
 }
 
-Result<StoreFolder> StoreFolder::open(const fs::path& folder) {
+Result<StoreFolder> StoreFolder::open(const fs::path& folder, std::chrono::milliseconds patience) {
   for (const char* name : {"files", "parts", "packs", "sessions"}) {
     if (const auto made = make_private_folder(folder / name); !made) return made.error();
   }
@@ -79,7 +84,7 @@ Result<StoreFolder> StoreFolder::open(const fs::path& folder) {
     return errno_error(fmt::format("{} cannot be locked", lock_path.string()), errno);
   }
   (void)::flock(lock.get(), LOCK_UN);
-  StoreFolder store(folder, std::move(lock));
+  StoreFolder store(folder, std::move(lock), patience);
   if (const auto began = store.begin_session(); !began) return began.error();
   return store;
 }
@@ -87,6 +92,9 @@ Result<StoreFolder> StoreFolder::open(const fs::path& folder) {
 Result<void> StoreFolder::begin_session() {
   std::random_device random;
   const FolderLock held = lock(FolderLock::Mode::shared);  // nobody takes it for dead before it is locked
+  if (!held.is_held()) {
+    return Error{Code::unavailable, "another process holds its lock", "end processes that are stopped"};
+  }
   session_path_ = path_ / "sessions" / fmt::format("{}-{:08x}{:08x}", ::getpid(), random(), random());
   session_ =
       Descriptor(::open(session_path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));

@@ -1,8 +1,9 @@
 // The folder of a store as all processes that use it see it: what is in it, who uses what, and one lock.
 #pragma once
 
-#include <mutex>
+#include <chrono>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "base/descriptor.h"
@@ -18,10 +19,13 @@ namespace caravan::fabric {
 class FolderLock {
  public:
   enum class Mode { shared, alone };
-  FolderLock(int fd, Mode mode);
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
+  /// Locks `fd`, or holds nothing when others have it for longer than `patience`.
+  FolderLock(int fd, Mode mode, std::chrono::milliseconds patience);
+  FolderLock(FolderLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FolderLock& operator=(FolderLock&&) = delete;
   ~FolderLock();
+
+  bool is_held() const { return fd_ >= 0; }
 
  private:
   int fd_;
@@ -37,7 +41,7 @@ struct StoreFile {
 class StoreFolder {
  public:
   /// Makes what is missing, and a session of this process: a file that is locked as long as this lives.
-  static Result<StoreFolder> open(const fs::path& folder);
+  static Result<StoreFolder> open(const fs::path& folder, std::chrono::milliseconds patience);
   StoreFolder(StoreFolder&&) noexcept = default;
   StoreFolder& operator=(StoreFolder&&) = delete;
   ~StoreFolder();
@@ -49,7 +53,10 @@ class StoreFolder {
   const fs::path& path() const { return path_; }
   /// Another name at each call.
   fs::path new_pack();
-  FolderLock lock(FolderLock::Mode mode) const { return {lock_.get(), mode}; }
+  /// Waits no longer than `patience`: a process that was frozen while it held the lock must not freeze all
+  /// others. After a wait in vain there is none for half a minute. A lock that is not held: go on without the
+  /// store.
+  FolderLock lock(FolderLock::Mode mode) const;
 
   /// Notes that this process uses it. Call with the lock held, shared. Code::exhausted and so on when it
   /// cannot be noted: then it may be pruned although it is in use.
@@ -60,19 +67,17 @@ class StoreFolder {
   std::vector<StoreFile> scan() const;
 
  private:
-  StoreFolder(fs::path path, Descriptor lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  StoreFolder(fs::path path, Descriptor lock, std::chrono::milliseconds patience)
+      : path_(std::move(path)), lock_(std::move(lock)), patience_(patience) {}
   Result<void> begin_session();
 
   fs::path path_;
   Descriptor lock_;
+  std::chrono::milliseconds patience_;
   fs::path session_path_;
   Descriptor session_;
   unsigned packs_made_ = 0;
+  mutable std::chrono::steady_clock::time_point no_patience_until_{};
 };
-
-/// Takes the lock of an open file without waiting; false when another has it.
-bool try_lock(int fd);
-/// Whether `path` leads to the file that is open as `fd`.
-bool is_same_file(const fs::path& path, int fd);
 
 }  // namespace caravan::fabric

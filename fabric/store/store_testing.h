@@ -94,10 +94,12 @@ class FolderTest : public ::testing::Test {
 class StoreTest : public FolderTest {
  protected:
   fs::path store_folder() const { return folder() / "store"; }
-  std::unique_ptr<TensorStore> open_store(Bytes limit = mebibytes(64)) const {
+  std::unique_ptr<TensorStore> open_store(
+      Bytes limit = mebibytes(64), std::chrono::milliseconds patience = std::chrono::seconds(20)) const {
     StoreLimits limits;
     limits.limit = limit;
     limits.keep_free = {};
+    limits.lock_patience = patience;
     auto store = TensorStore::open(store_folder(), limits);
     EXPECT_TRUE(store.ok()) << (store.ok() ? "" : store.error().message);
     return store.ok() ? std::move(*store) : nullptr;

@@ -17,6 +17,11 @@ StoreTime wall_clock() {
   return std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
 }
 
+Error locked_out() {
+  return Error{Code::unavailable, "another process holds the lock of the store of weights",
+               "end processes that are stopped"};
+}
+
 Error not_here(std::string why) { return Error{Code::not_found, std::move(why), ""}; }
 
 Result<void> sync_path(const fs::path& path) {
@@ -29,7 +34,7 @@ Result<void> sync_path(const fs::path& path) {
 }  // namespace
 
 Result<std::unique_ptr<TensorStore>> TensorStore::open(const fs::path& folder, StoreLimits limits) {
-  auto opened = StoreFolder::open(folder);
+  auto opened = StoreFolder::open(folder, limits.lock_patience);
   if (!opened) {
     return with_context(opened.error(), fmt::format("the store of weights at {}", folder.string()));
   }
@@ -63,6 +68,7 @@ bool TensorStore::is_there(const Place& place, std::uint64_t size) const {
 std::optional<TensorStore::Place> TensorStore::find(const Digest& hash, std::uint64_t size) {
   const std::lock_guard guard(mutex_);
   const FolderLock lock = folder_.lock(Mode::shared);  // what is there now is not pruned before it is noted
+  if (!lock.is_held()) return std::nullopt;
   std::vector<Place> places;
   if (const auto packed = packed_.find(hash); packed != packed_.end() && packed->second.size == size) {
     places.push_back({*packed->second.path, packed->second.offset, true});
@@ -101,7 +107,7 @@ void TensorStore::drop_damaged(const Place& place, int fd) {
   const std::lock_guard guard(mutex_);
   const FolderLock lock = folder_.lock(Mode::alone);
   ++stats_.damaged;
-  if (is_same_file(place.path, fd)) ::unlink(place.path.c_str());
+  if (lock.is_held() && is_same_file(place.path, fd)) ::unlink(place.path.c_str());
   if (!place.in_pack) return;
   if (pack_ && pack_->path() == place.path) pack_.reset();
   forget_pack(place.path);
@@ -156,6 +162,7 @@ Result<TensorStore::OpenPart> TensorStore::open_part(const Digest& hash, std::ui
   {
     const std::lock_guard guard(mutex_);
     const FolderLock lock = folder_.lock(Mode::shared);
+    if (!lock.is_held()) return locked_out();
     part.file = Descriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (part.file.get() < 0) return errno_error(fmt::format("cannot write {}", path.string()), errno);
     // whoever had it may have finished, and given it its other name, before we got the lock
@@ -185,6 +192,7 @@ void TensorStore::discard_part(const Digest& hash, int fd) {
 Result<void> TensorStore::commit_part(const Digest& hash, int fd) {
   const std::lock_guard guard(mutex_);
   const FolderLock lock = folder_.lock(Mode::shared);
+  if (!lock.is_held()) return locked_out();
   const fs::path part = folder_.part_of(hash);
   const fs::path file = folder_.file_of(hash);
   if (!is_same_file(part, fd)) return Error{Code::unavailable, "the part of the tensor is gone", ""};
@@ -200,7 +208,8 @@ Result<void> TensorStore::commit_part(const Digest& hash, int fd) {
 Result<void> TensorStore::commit_packed(const Digest& hash, std::string_view bytes) {
   const std::lock_guard guard(mutex_);
   const FolderLock lock = folder_.lock(Mode::shared);
-  if (pack_ && pack_->is_full()) pack_.reset();
+  if (!lock.is_held()) return locked_out();
+  if (pack_ && (pack_->is_full() || !pack_->is_there())) pack_.reset();
   if (!pack_) {
     const fs::path path = folder_.new_pack();
     auto made = PackWriter::make(path);
@@ -250,6 +259,7 @@ Result<void> TensorStore::make_room(std::uint64_t size) {
 /// With mutex_ held, or before anybody else has the store.
 bool TensorStore::prune(Bytes needed) {
   const FolderLock lock = folder_.lock(Mode::alone);
+  if (!lock.is_held()) return false;
   const auto files = folder_.scan();
   std::vector<StoredItem> items;
   items.reserve(files.size());

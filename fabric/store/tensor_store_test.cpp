@@ -1,5 +1,7 @@
 #include "fabric/store/tensor_store.h"
 
+#include <fcntl.h>
+
 #include <thread>
 
 #include "fabric/store/store_testing.h"
@@ -222,6 +224,38 @@ TEST_F(StoreTest, ManyThreadsAtOnce) {
   for (std::thread& thread : threads) thread.join();
   for (const std::string& bytes : contents) EXPECT_EQ(get(*store, bytes), bytes);
   EXPECT_EQ(store->stats().damaged, 0U);
+}
+
+TEST_F(StoreTest, APackThatAnotherProcessDroppedIsNotWrittenTo) {
+  const std::string a = content_of(kSmall, 1);
+  const std::string b = content_of(kSmall, 2);
+  const auto store = open_store();
+  put(*store, a);
+  fs::remove(files_in(store_folder() / "packs").front());
+  put(*store, b);
+  EXPECT_EQ(get(*store, b), b);
+  EXPECT_FALSE(store->has(digest_of(a), kSmall));
+}
+
+/// As after SIGSTOP in the wrong moment: it goes on, without the store.
+TEST_F(StoreTest, AProcessThatHoldsTheLockForEverStopsNobody) {
+  const std::string small = content_of(kSmall, 1);
+  const auto store = open_store(mebibytes(64), std::chrono::milliseconds(5));
+  put(*store, small);
+  const Descriptor lock(::open((store_folder() / "lock").c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_TRUE(try_lock(lock.get()));
+  EXPECT_FALSE(store->has(digest_of(small), kSmall));
+  for (const std::size_t size : {kLarge, kSmall}) {
+    const std::string bytes = content_of(size, 3);
+    auto writer = store->begin(digest_of(bytes), size, {});
+    ASSERT_TRUE(writer.append(bytes));
+    ASSERT_TRUE(writer.finish());
+    ASSERT_TRUE(writer.not_stored());
+    EXPECT_THAT(writer.not_stored()->message, HasSubstr("holds the lock"));
+  }
+  StoreLimits limits;
+  limits.lock_patience = std::chrono::milliseconds(5);
+  EXPECT_EQ(TensorStore::open(store_folder(), limits).error().code, Code::unavailable);
 }
 
 TEST_F(StoreTest, AFolderThatCannotBeMadeIsAnError) {
