@@ -75,14 +75,19 @@ inline void write_bytes(const fs::path& path, std::string_view bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
 }
 
-/// Runs `task` in a process of its own that ends without any clean-up; what the task returned.
-inline int in_child(const std::function<int()>& task) {
+/// Runs `task` in a process of its own that ends without any clean-up.
+inline pid_t start_child(const std::function<int()>& task) {
   const pid_t child = ::fork();
   if (child == 0) ::_exit(task());
+  return child;
+}
+/// What its task returned; -1 when it was killed.
+inline int end_of(pid_t child) {
   int status = 0;
   if (child < 0 || ::waitpid(child, &status, 0) != child) return -1;
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
+inline int in_child(const std::function<int()>& task) { return end_of(start_child(task)); }
 
 class FolderTest : public ::testing::Test {
  protected:

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <array>
+#include <random>
 #include <thread>
 
 #include "fabric/store/store_testing.h"
@@ -235,6 +237,42 @@ TEST_F(StoreTest, APackThatAnotherProcessDroppedIsNotWrittenTo) {
   put(*store, b);
   EXPECT_EQ(get(*store, b), b);
   EXPECT_FALSE(store->has(digest_of(a), kSmall));
+}
+
+/// Three processes take and give the same tensors, in a store that is too small for all of them, and prune
+/// each other's. Each must only ever see right bytes.
+TEST_F(StoreTest, SeveralProcessesPruneAndStoreAtOnce) {
+  const auto work = [this](unsigned seed) {
+    std::mt19937 random(seed);
+    for (int round = 0; round < 4; ++round) {
+      const auto store = open_store(mebibytes(6));
+      if (!store) return 1;
+      for (int i = 0; i < 15; ++i) {
+        const auto number = static_cast<char>(random() % 12);
+        const std::string bytes = content_of(number % 3 == 0 ? kMaxPacked + 5000 : kSmall, number);
+        const Digest hash = digest_of(bytes);
+        if (store->has(hash, bytes.size())) {
+          if (get(*store, bytes) != bytes) return 2;
+          continue;
+        }
+        auto writer = store->begin(hash, bytes.size(), {});
+        const bool stop = random() % 4 == 0;
+        const std::size_t end =
+            stop ? std::max<std::size_t>(writer.offset(), bytes.size() / 2) : bytes.size();
+        if (!writer.append(std::string_view(bytes).substr(writer.offset(), end - writer.offset()))) return 3;
+        if (!stop && !writer.finish()) return 4;
+      }
+      if (store->stats().damaged > 0) return 5;
+    }
+    return 0;
+  };
+  std::array<int, 3> results{-1, -1, -1};
+  std::vector<pid_t> children;
+  for (unsigned i = 0; i < results.size(); ++i)
+    children.push_back(start_child([&work, i] { return work(i); }));
+  for (std::size_t i = 0; i < results.size(); ++i) results.at(i) = end_of(children.at(i));
+  EXPECT_THAT(results, ::testing::Each(0));
+  EXPECT_LE(open_store(mebibytes(6))->used(), mebibytes(6));
 }
 
 /// As after SIGSTOP in the wrong moment: it goes on, without the store.

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <csignal>
+#include <thread>
 
 #include "fabric/store/store_testing.h"
 
@@ -64,6 +65,35 @@ TEST_F(TensorWriterTest, SurvivesBeingKilledBetweenAnyTwoSteps) {
     ASSERT_TRUE(writer.finish()) << steps;
     EXPECT_EQ(get(*store, bytes), bytes);
   }
+}
+
+/// A process that stores one tensor after the other is killed at some moment; what the store says it has is
+/// right.
+TEST_F(TensorWriterTest, SurvivesBeingKilledAtAnyMoment) {
+  std::vector<std::string> contents;
+  for (char i = 0; i < 30; ++i) contents.push_back(content_of(i % 5 == 0 ? kMaxPacked + 1000 : kSmall, i));
+  std::size_t seen = 0;
+  for (unsigned round = 0; round < 12; ++round) {
+    const pid_t child = start_child([&] {
+      const auto store = open_store();
+      for (std::size_t i = round; i < contents.size(); ++i) {
+        auto writer = store->begin(digest_of(contents[i]), contents[i].size(), {});
+        (void)writer.append(std::string_view(contents[i]).substr(writer.offset()));
+        if (!writer.finish()) return 1;
+      }
+      return 0;
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(round * 2));  // any moment will do
+    ::kill(child, SIGKILL);
+    EXPECT_NE(end_of(child), 1) << "a part was damaged";
+    const auto store = open_store();
+    for (const std::string& bytes : contents) {
+      if (!store->has(digest_of(bytes), bytes.size())) continue;
+      ASSERT_EQ(get(*store, bytes), bytes);
+      ++seen;
+    }
+  }
+  EXPECT_GT(seen, 0U);
 }
 
 TEST_F(TensorWriterTest, WhatIsNotTheContentIsNeverStored) {
