@@ -158,6 +158,15 @@ TEST_F(StoreTest, AnotherProcesssPruningSparesWhatIsInUse) {
   EXPECT_EQ(get(*store, used), used);
 }
 
+TEST_F(StoreTest, APackOfSomebodyWhoIsGoneIsSparedWhileItIsUsed) {
+  const std::string small = content_of(kSmall, 1);
+  { put(*open_store(), small); }
+  const auto store = open_store();
+  EXPECT_TRUE(store->has(digest_of(small), kSmall));
+  { const auto other = open_store(Bytes{1}); }
+  EXPECT_EQ(get(*store, small), small);
+}
+
 TEST_F(StoreTest, SessionsOfDeadProcessesProtectNothing) {
   const std::string large = content_of(kLarge, 1);
   EXPECT_EQ(in_child([&] {

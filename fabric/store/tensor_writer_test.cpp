@@ -133,7 +133,8 @@ TEST_F(TensorWriterTest, APartThatIsTooLongStartsAnew) {
   { const auto store = open_store(); }
   write_bytes(store_folder() / "parts" / hex(hash_), large_ + "x");
   const auto store = open_store();
-  EXPECT_EQ(store->begin(hash_, kLarge, {}).offset(), 0U);
+  put(*store, large_);
+  EXPECT_EQ(get(*store, large_), large_);
 }
 
 TEST_F(TensorWriterTest, TakesNoMoreAndNoLessThanTheTensor) {
@@ -190,7 +191,9 @@ TEST_F(TensorWriterTest, GoesOnWithoutStoringWhenTheDiskIsFull) {
       if (store->has(digest_of(bytes), bytes.size()) != (i == 0)) return 10;
       if (i == 0 && get(*store, bytes) != bytes) return 11;
     }
-    return store->stats().unstored == 2 ? 0 : 12;
+    if (fs::file_size(files_in(store_folder() / "packs").front()) > 700'100)
+      return 12;  // nothing of the other
+    return store->stats().unstored == 2 ? 0 : 13;
   });
   EXPECT_EQ(result, 0);
 }
