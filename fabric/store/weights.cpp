@@ -1,0 +1,31 @@
+#include "fabric/store/weights.h"
+
+namespace caravan::fabric {
+namespace {
+
+Error nowhere() { return Error{Code::not_found, "the tensor is not on this device", ""}; }
+
+}  // namespace
+
+bool Weights::has(const Digest& hash, std::uint64_t size) {
+  return (local_ && local_->has(hash, size)) || (store_ && store_->has(hash, size));
+}
+
+Result<void> Weights::read(const Digest& hash, std::span<char> out) {
+  if (local_ && local_->read(hash, out)) return {};
+  return store_ ? store_->read(hash, out) : nowhere();
+}
+
+Result<void> Weights::stream(const Digest& hash, std::uint64_t size, const Sink& sink) {
+  if (local_ && local_->stream(hash, size, sink)) return {};
+  return store_ ? store_->stream(hash, size, sink) : nowhere();
+}
+
+TensorWriter Weights::begin(const Digest& hash, std::uint64_t size, const Sink& sink) {
+  if (store_) return store_->begin(hash, size, sink);
+  return {hash, size, why_};
+}
+
+Result<void> Weights::flush() { return store_ ? store_->flush() : Result<void>(); }
+
+}  // namespace caravan::fabric
