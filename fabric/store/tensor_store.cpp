@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -139,7 +140,22 @@ Result<void> TensorStore::stream(const Digest& hash, std::uint64_t size, const S
   });
 }
 
-TensorWriter TensorStore::begin(const Digest& hash, std::uint64_t size, const Sink& sink) {
+std::uint64_t TensorStore::kept(const Digest& hash, std::uint64_t size) const {
+  struct stat info {};
+  if (size <= kMaxPacked || ::stat(folder_.part_of(hash).c_str(), &info) != 0) return 0;
+  const auto there = static_cast<std::uint64_t>(info.st_size);
+  return there > size ? 0 : std::min(there, size - 1);
+}
+
+Result<void> TensorStore::read_kept(const Digest& hash, std::span<char> out) const {
+  const auto file = open_for_reading(folder_.part_of(hash));
+  if (!file) return file.error();
+  Sha256 unused;
+  return read_into(file->get(), 0, out, unused);
+}
+
+TensorWriter TensorStore::begin(const Digest& hash, std::uint64_t size, const Sink& sink,
+                                std::uint64_t at_most) {
   const auto refuse = [&](const Error& why) {
     count_unstored();
     return TensorWriter(hash, size, why);
@@ -151,7 +167,7 @@ TensorWriter TensorStore::begin(const Digest& hash, std::uint64_t size, const Si
   auto part = open_part(hash, size);
   if (!part) return refuse(part.error());
   TensorWriter writer(*this, hash, size, TensorWriter::Way::part);
-  writer.take_part(std::move(part->file), part->size, sink);
+  writer.take_part(std::move(part->file), std::min(part->size, at_most), sink);
   return writer;
 }
 

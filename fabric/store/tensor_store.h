@@ -38,11 +38,17 @@ class TensorStore : public WeightSource {
   Result<void> read(const Digest& hash, std::span<char> out) override;
   Result<void> stream(const Digest& hash, std::uint64_t size, const Sink& sink) override;
 
-  /// Begins to take a tensor. What an earlier attempt left of it goes to `sink` (which may be empty) and into
-  /// the hash first; go on with writer.offset(). Never fails: when there is no room, or another thread or
-  /// process is storing the same tensor, the writer only verifies, and says why (writer.not_stored()).
-  /// Blocks: looks for room, reads what is there.
-  TensorWriter begin(const Digest& hash, std::uint64_t size, const Sink& sink);
+  /// How many bytes of it an earlier attempt left: always fewer than `size`. Takes microseconds.
+  std::uint64_t kept(const Digest& hash, std::uint64_t size) const;
+  /// Fills `out` with the first of those bytes. Nothing proves them before the whole tensor is there.
+  Result<void> read_kept(const Digest& hash, std::span<char> out) const;
+
+  /// Begins to take a tensor. What an earlier attempt left of it, `at_most` so much, goes to `sink` (which
+  /// may be empty) and into the hash first; go on with writer.offset(). Never fails: when there is no room,
+  /// or another thread or process is storing the same tensor, the writer only verifies, and says why
+  /// (writer.not_stored()). Blocks: looks for room, reads what is there.
+  TensorWriter begin(const Digest& hash, std::uint64_t size, const Sink& sink,
+                     std::uint64_t at_most = ~std::uint64_t{0});
 
   /// Makes what was stored so far survive a power cut; without it that takes the system half a minute. Blocks
   /// for as long as the disk writes: once, at the end of a load. What is lost nevertheless is found out by

@@ -35,10 +35,7 @@ void TensorWriter::take_part(Descriptor part, std::uint64_t there, const Sink& s
 }
 
 void TensorWriter::stop_storing(Error why) {
-  if (way_ == Way::part) store_->discard_part(hash_, part_.get());
-  (void)part_.close_now();
-  packed_ = {};
-  way_ = Way::nowhere;
+  discard();
   not_stored_ = std::move(why);
   store_->count_unstored();
 }
@@ -63,9 +60,7 @@ Result<void> TensorWriter::finish() {
     return Error{Code::invalid, fmt::format("the tensor ends after {} of {} bytes", offset_, size_), ""};
   }
   if (sha_.finish() != hash_) {
-    if (way_ == Way::part) store_->discard_part(hash_, part_.get());
-    (void)part_.close_now();
-    way_ = Way::nowhere;
+    discard();
     return Error{Code::incompatible, "the tensor's content is not the one that was promised",
                  "load the model again; if it stays so, verify the model's file"};
   }
@@ -79,6 +74,13 @@ Result<void> TensorWriter::finish() {
   (void)part_.close_now();
   way_ = Way::nowhere;
   return {};
+}
+
+void TensorWriter::discard() {
+  if (way_ == Way::part) store_->discard_part(hash_, part_.get());
+  (void)part_.close_now();
+  packed_ = {};
+  way_ = Way::nowhere;
 }
 
 }  // namespace caravan::fabric

@@ -36,6 +36,9 @@ class TensorWriter {
   /// tensor is stored, unless not_stored() says why not.
   Result<void> finish();
 
+  /// Gives up, and leaves nothing for another attempt: what came is known to be wrong.
+  void discard();
+
   const std::optional<Error>& not_stored() const { return not_stored_; }
 
  private:

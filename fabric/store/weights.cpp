@@ -21,8 +21,16 @@ Result<void> Weights::stream(const Digest& hash, std::uint64_t size, const Sink&
   return store_ ? store_->stream(hash, size, sink) : nowhere();
 }
 
-TensorWriter Weights::begin(const Digest& hash, std::uint64_t size, const Sink& sink) {
-  if (store_) return store_->begin(hash, size, sink);
+std::uint64_t Weights::kept(const Digest& hash, std::uint64_t size) const {
+  return store_ ? store_->kept(hash, size) : 0;
+}
+
+Result<void> Weights::read_kept(const Digest& hash, std::span<char> out) const {
+  return store_ ? store_->read_kept(hash, out) : nowhere();
+}
+
+TensorWriter Weights::begin(const Digest& hash, std::uint64_t size, const Sink& sink, std::uint64_t at_most) {
+  if (store_) return store_->begin(hash, size, sink, at_most);
   return {hash, size, why_};
 }
 

@@ -23,8 +23,11 @@ class Weights : public WeightSource {
   Result<void> read(const Digest& hash, std::span<char> out) override;
   Result<void> stream(const Digest& hash, std::uint64_t size, const Sink& sink) override;
 
-  /// As TensorStore::begin. Must outlive the writer.
-  TensorWriter begin(const Digest& hash, std::uint64_t size, const Sink& sink);
+  /// As those of TensorStore. Must outlive the writer.
+  std::uint64_t kept(const Digest& hash, std::uint64_t size) const;
+  Result<void> read_kept(const Digest& hash, std::span<char> out) const;
+  TensorWriter begin(const Digest& hash, std::uint64_t size, const Sink& sink,
+                     std::uint64_t at_most = ~std::uint64_t{0});
   /// As TensorStore::flush.
   Result<void> flush();
 
