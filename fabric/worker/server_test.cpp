@@ -80,6 +80,52 @@ TEST(FabricServer, ADifferenceRunsLikeTheWholeGraph) {
   EXPECT_EQ(bytes->substr(128), std::string(bytes->size() - 128, '\0'));
 }
 
+TEST(FabricServer, TheStrideOfASingleRowMayBeAnything) {
+  Worker worker;
+  const LocalGraph graph(&testing::sampling);
+  Graph odd = graph.described(2);
+  for (GraphTensor& tensor : odd.tensors) {
+    if (tensor.op == GGML_OP_ARGSORT) tensor.nb[1] = tensor.nb[2] = tensor.nb[3] = 0;
+  }
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  master.say_bytes(commands_of(graph));
+  std::string frame;
+  append_graph(frame, odd);
+  master.say_bytes(frame);
+  master.say(fabric::Run{2});
+  const auto bytes = master.fetch(graph.result());
+  ASSERT_TRUE(bytes.ok()) << bytes.error().message;
+  EXPECT_EQ(*bytes, graph.computed());
+}
+
+TEST(FabricServer, RowNumbersThatTheGraphComputesAreChecked) {
+  // Numbers made of floats: 0 and 1 at first, then one that is out of range.
+  const LocalGraph graph([](ggml_context* c) {
+    ggml_tensor* numbers =
+        ggml_cast(c, ggml_clamp(c, testing::leaf(c, "x", GGML_TYPE_F32, 3), 0, 1), GGML_TYPE_I32);
+    return ggml_get_rows(c, testing::leaf(c, "rows", GGML_TYPE_F32, 4, 2), numbers);
+  });
+  Worker worker;
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  EXPECT_EQ(result_of(master, graph), graph.computed());
+  Graph wrong = graph.described(2);
+  for (GraphTensor& tensor : wrong.tensors) {
+    const float two = 2;
+    if (tensor.op != GGML_OP_CLAMP) continue;
+    std::memcpy(&tensor.parameters[0], &two, sizeof(two));
+    std::memcpy(&tensor.parameters[1], &two, sizeof(two));
+  }
+  std::string frame;
+  append_graph(frame, wrong);
+  master.say_bytes(frame);
+  master.say(fabric::Run{2});
+  EXPECT_NE(master.last_words().message.find("out of range"), std::string::npos);
+}
+
 /// The product with its weight in the engine's own repacked memory.
 std::string repacked_product(const LocalGraph& graph) {
   const auto kinds = reinterpret_cast<ggml_backend_dev_get_extra_bufts_t>(ggml_backend_reg_get_proc_address(
