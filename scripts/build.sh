@@ -36,7 +36,7 @@ build_preset() {
   fi
 }
 
-build_program() { build_preset release caravan; }
+build_program() { build_preset release caravan caravan_worker ggml_caravan; }
 
 # ensure_program: packages, engine, build/bin/caravan.
 ensure_program() {
