@@ -3,15 +3,16 @@
 bench_command() {
   local name=${1:-}
   case $name in
-    plan | tunnel | replicas) ;;
-    *) fail "./run bench has no '$name'" "./run bench plan, ./run bench tunnel or ./run bench replicas; each has --help" 2 ;;
+    plan | tunnel | replicas | fabric) ;;
+    *) fail "./run bench has no '$name'" "./run bench plan, tunnel, replicas or fabric; each has --help" 2 ;;
   esac
   shift
   check_lab_rights
   ensure_packages packages_to_build packages_to_lab
   ensure_engine
   mkdir -p build
-  with_lock build/lock build_preset release caravan lab_net lab_random_model lab_tunnel_cost
+  with_lock build/lock build_preset release caravan caravan_worker ggml_caravan lab_net lab_random_model \
+    lab_tunnel_cost
   if [[ $name == replicas ]]; then exec python3 lab/bench_replicas.py "$@"; fi
   ensure_engine_source # its vocabularies make the models
   exec python3 "lab/bench_$name.py" --vocabularies "$ENGINE_SOURCE/models" "$@"

@@ -58,9 +58,9 @@ bool can_be_base(const Graph& base, const Graph& graph);
 Result<std::uint64_t> base_of(std::string_view payload);
 
 /// The graph in `payload`. `base` must be the one that base_of named (null for 0). What comes out is within
-/// the limits, its sources and view sources are indices of its tensors, a node's sources are leaves or nodes
-/// before it, leaves have no sources. Types, operations, sizes, buffers and offsets are as the sender wrote
-/// them.
+/// the limits, its sources and view sources are indices of its tensors, a node's sources are leaves, nodes
+/// before it or itself (the second one of a cast), leaves have no sources. Types, operations, sizes, buffers
+/// and offsets are as the sender wrote them.
 Result<Graph> read_graph(std::string_view payload, const Graph* base);
 
 }  // namespace caravan::fabric

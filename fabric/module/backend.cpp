@@ -1,0 +1,197 @@
+// The stream of commands to one stage, as ggml's interface wants it. Nothing here waits but a read whose
+// bytes are wanted now; synchronize() costs no round trip when nothing was asked.
+#include <cstring>
+#include <optional>
+
+#include <ggml-impl.h>
+
+#include "fabric/module/describe.h"
+#include "fabric/module/device.h"
+#include "fabric/module/upload.h"
+
+namespace caravan::fabric {
+namespace {
+
+/// So many graphs in a row may go without an answer: a quarter of a thousand tokens in the usual
+/// micro-batches.
+constexpr int kSilentRuns = 4;
+
+StageDevice& device_in(ggml_backend_t backend) { return *static_cast<StageDevice*>(backend->context); }
+
+const char* name_of_backend(ggml_backend_t backend) { return device_in(backend).name.c_str(); }
+
+void free_backend(ggml_backend_t backend) { delete backend; }
+
+void set_tensor_async(ggml_backend_t /*backend*/, ggml_tensor* tensor, const void* data, std::size_t offset,
+                      std::size_t size) {
+  ggml_backend_tensor_set(tensor, data, offset, size);  // it takes the bytes over and does not wait
+}
+
+void get_tensor_async(ggml_backend_t backend, const ggml_tensor* tensor, void* data, std::size_t offset,
+                      std::size_t size) {
+  if (size == 0) return;
+  const auto region = region_of(*tensor, offset, size);
+  auto& device = device_in(backend);
+  if (region && remote_buffer_of(*tensor)->owner.stage == device.stage)
+    return read_region(device, *tensor, *region, static_cast<char*>(data), true);
+  ggml_backend_tensor_get(tensor, data, offset, size);
+}
+
+/// From worker to worker: the bytes go straight there when the plan says how.
+bool hand_off(StageDevice& from, StageDevice& to, const Region& source, const Region& target) {
+  const auto& stages = from.streams.plan().stages;
+  if (to.stage != from.stage + 1 || stages[to.stage].peer.empty()) return false;
+  memory_changes(to);
+  const auto tag = from.streams.next_tag();
+  from.streams.say(from.stage, Send{tag, static_cast<std::uint32_t>(to.stage), Format::as_is, source});
+  from.streams.say(to.stage, Receive{tag, static_cast<std::uint32_t>(from.stage), target});
+  return true;
+}
+
+/// ggml asks the backend of `to`.
+bool copy_tensor_async(ggml_backend_t from_backend, ggml_backend_t to_backend, const ggml_tensor* from,
+                       ggml_tensor* to) {
+  auto* const target = remote_buffer_of(*to);
+  const auto size = ggml_nbytes(to);
+  if (size == 0) return true;  // a micro-batch without results: nothing to copy, nothing to wait for
+  const auto region = region_of(*to, 0, size);
+  if (target == nullptr || !region || device_of(to_backend) != &target->owner) return false;
+  auto& device = target->owner;
+  const auto* const holder = from->view_src != nullptr ? from->view_src->buffer : from->buffer;
+  if (holder != nullptr && ggml_backend_buffer_is_host(const_cast<ggml_backend_buffer_t>(holder))) {
+    ggml_backend_synchronize(from_backend);
+    set_bytes(device, *to, *region, static_cast<const char*>(from->data));
+    return true;
+  }
+  auto* const source = remote_buffer_of(*from);
+  const auto source_region = region_of(*from, 0, size);
+  if (source == nullptr || !source_region) return false;
+  if (&source->owner != &device) return hand_off(source->owner, device, *source_region, *region);
+  memory_changes(device);
+  device.streams.say(device.stage, Copy{*source_region, region->buffer, region->offset});
+  return true;
+}
+
+void synchronize(ggml_backend_t backend) {
+  auto& device = device_in(backend);
+  device.streams.wait_for_reads(device.stage);
+}
+
+/// The number of the graph at the worker, which has it now; 0 when there is nothing in it to compute. Nothing
+/// when it cannot be described.
+std::optional<std::uint64_t> graph_at_worker(StageDevice& device, const ggml_cgraph& graph) {
+  if (const auto known = device.graphs.find(graph.uid); known != 0) return known;
+  auto described = describe(graph, device, device.graphs.next_id());
+  if (!described) {
+    device.streams.fail(device.stage, described.error().message);
+    return {};
+  }
+  if (described->node_count == 0) return 0;
+  const auto id = described->id;
+  device.streams.say_graph(device.stage, described.value(), device.graphs.base_for(described.value()));
+  for (const auto dropped : device.graphs.keep(graph.uid, std::move(described.value())))
+    device.streams.say(device.stage, DropGraph{dropped});
+  return id;
+}
+
+/// Asks for the results that were read after such a graph before; the last request, 0 when there are none.
+std::uint32_t ask_ahead(StageDevice& device, const ggml_cgraph& graph) {
+  std::uint32_t last = 0;
+  for (int i = 0; i < graph.n_nodes; ++i) {
+    const auto& node = *graph.nodes[i];
+    if (node.name[0] == '\0' || !device.ahead.knows(node.name)) continue;
+    const auto region = region_of(node, 0, ggml_nbytes(&node));
+    if (!region || region->size == 0) continue;
+    last = device.streams.ask(device.stage, *region, device.ahead.prepare(*region));
+    device.silent_runs = 0;
+  }
+  return last;
+}
+
+/// A prompt is many graphs in a row that nobody reads from. Without signs of life a long one would look like
+/// a frozen worker.
+void ask_for_life(StageDevice& device) {
+  if (++device.silent_runs <= kSilentRuns) return;
+  device.silent_runs = 0;
+  device.streams.ping(device.stage);
+}
+
+ggml_status graph_compute(ggml_backend_t backend, ggml_cgraph* graph) {
+  auto& device = device_in(backend);
+  if (device.streams.failed()) return GGML_STATUS_FAILED;
+  const std::lock_guard guard(device.lock);
+  device.ahead.clear();
+  ask_for_life(device);
+  const auto id = graph_at_worker(device, *graph);
+  if (!id) return GGML_STATUS_FAILED;
+  if (*id == 0) return GGML_STATUS_SUCCESS;
+  device.streams.say(device.stage, Run{*id});
+  const auto request = ask_ahead(device, *graph);
+  const bool fine = request == 0 ? device.streams.flush() : device.streams.wait(device.stage, request);
+  if (!fine) {
+    device.ahead.clear();
+    return GGML_STATUS_FAILED;
+  }
+  device.ahead.complete();
+  return GGML_STATUS_SUCCESS;
+}
+
+ggml_guid_t backend_guid() {
+  static ggml_guid guid = {0x43, 0x61, 0x72, 0x61, 0x76, 0x61, 0x6e, 0x20,
+                           0x66, 0x61, 0x62, 0x72, 0x69, 0x63, 0x20, 0x31};
+  return &guid;
+}
+
+constexpr ggml_backend_i kBackendInterface = {
+    .get_name = name_of_backend,
+    .free = free_backend,
+    .set_tensor_async = set_tensor_async,
+    .get_tensor_async = get_tensor_async,
+    .set_tensor_2d_async = nullptr,
+    .get_tensor_2d_async = nullptr,
+    .cpy_tensor_async = copy_tensor_async,
+    .synchronize = synchronize,
+    .graph_plan_create = nullptr,
+    .graph_plan_free = nullptr,
+    .graph_plan_update = nullptr,
+    .graph_plan_compute = nullptr,
+    .graph_compute = graph_compute,
+    .event_record = nullptr,  // one stream in order and data taken over at once: there is nothing to wait for
+    .event_wait = nullptr,
+    .graph_optimize = nullptr,
+};
+
+}  // namespace
+
+ggml_backend_t new_backend(StageDevice& device) {
+  return new ggml_backend{
+      .guid = backend_guid(), .iface = kBackendInterface, .device = &device.device, .context = &device};
+}
+
+StageDevice* device_of(ggml_backend_t backend) {
+  const bool mine = backend != nullptr && backend->iface.graph_compute == graph_compute;
+  return mine ? &device_in(backend) : nullptr;
+}
+
+void memory_changes(StageDevice& device) {
+  const std::lock_guard guard(device.lock);
+  device.ahead.clear();
+}
+
+void read_region(StageDevice& device, const ggml_tensor& tensor, const Region& region, char* to, bool later) {
+  {
+    const std::lock_guard guard(device.lock);
+    if (const auto* have = device.ahead.find(region)) {
+      std::memcpy(to, have, region.size);
+      return;
+    }
+    if (tensor.op != GGML_OP_NONE) device.ahead.learn(tensor.name);
+  }
+  const auto request = device.streams.ask(device.stage, region, to);
+  if (later)
+    device.streams.flush();
+  else
+    device.streams.wait(device.stage, request);
+}
+
+}  // namespace caravan::fabric

@@ -1,0 +1,353 @@
+#include "fabric/module/device.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include <ggml-impl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "fabric/module/fake_worker.h"
+
+namespace caravan::fabric {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using namespace std::chrono_literals;
+
+/// Two stages, each with 4 KiB of memory, and tensors in it.
+class DeviceTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    Plan plan;
+    plan.timeout = 10s;
+    plan.stages = {workers_[0].stage("one"), workers_[1].stage("two")};
+    plan.stages[1].peer = "127.0.0.1:9";
+    auto opened = Streams::open(plan, kTestEngine);
+    ASSERT_TRUE(opened) << opened.error().message;
+    streams_ = std::move(opened.value());
+    for (std::size_t i = 0; i < 2; ++i) {
+      devices_.push_back(std::make_unique<StageDevice>(*streams_, i, nullptr));
+      backends_.push_back(ggml_backend_dev_init(&devices_[i]->device, nullptr));
+      buffers_.push_back(ggml_backend_buft_alloc_buffer(&devices_[i]->buffers, 4096));
+      ASSERT_NE(buffers_[i], nullptr);
+    }
+    context_.reset(ggml_init({1 << 20, nullptr, true}));
+  }
+  void TearDown() override {
+    for (auto* buffer : buffers_) ggml_backend_buffer_free(buffer);
+    for (auto* backend : backends_) ggml_backend_free(backend);
+  }
+
+  /// Four numbers at `offset` in a stage's memory.
+  ggml_tensor* tensor_at(std::size_t stage, std::size_t offset, const char* name = "x") {
+    auto* tensor = ggml_new_tensor_1d(context_.get(), GGML_TYPE_F32, 4);
+    ggml_set_name(tensor, name);
+    ggml_backend_tensor_alloc(buffers_[stage], tensor,
+                              static_cast<char*>(ggml_backend_buffer_get_base(buffers_[stage])) + offset);
+    return tensor;
+  }
+
+  ggml_tensor* sum_at(std::size_t offset, ggml_tensor* a, ggml_tensor* b, const char* name) {
+    auto* sum = ggml_add(context_.get(), a, b);
+    ggml_set_name(sum, name);
+    ggml_backend_tensor_alloc(buffers_[0], sum,
+                              static_cast<char*>(ggml_backend_buffer_get_base(buffers_[0])) + offset);
+    return sum;
+  }
+
+  ggml_cgraph* graph_of(ggml_tensor* result, std::uint64_t uid) {
+    auto* graph = ggml_new_graph(context_.get());
+    ggml_build_forward_expand(graph, result);
+    graph->uid = uid;
+    return graph;
+  }
+
+  /// What a stage was told since the last call, but for the first greetings.
+  std::vector<Type> told(std::size_t stage) {
+    EXPECT_TRUE(streams_->settle(stage));
+    auto all = workers_.at(stage).heard();
+    all.pop_back();  // the PING of settle()
+    std::vector<Type> news(all.begin() + static_cast<std::ptrdiff_t>(known_.at(stage)), all.end());
+    known_.at(stage) = all.size() + 1;
+    return news;
+  }
+
+  struct FreeContext {
+    void operator()(ggml_context* context) const { ggml_free(context); }
+  };
+  std::array<FakeWorker, 2> workers_;
+  std::array<std::size_t, 2> known_ = {};
+  std::unique_ptr<Streams> streams_;
+  std::vector<std::unique_ptr<StageDevice>> devices_;
+  std::vector<ggml_backend_t> backends_;
+  std::vector<ggml_backend_buffer_t> buffers_;
+  std::unique_ptr<ggml_context, FreeContext> context_;
+};
+
+const std::array<float, 4> kNumbers{1, 2, 3, 4};
+
+TEST_F(DeviceTest, SaysWhatItIs) {
+  auto* const device = &devices_[1]->device;
+  EXPECT_STREQ(ggml_backend_dev_name(device), "Caravan1");
+  EXPECT_THAT(ggml_backend_dev_description(device), HasSubstr("two"));
+  std::size_t free = 0;
+  std::size_t total = 0;
+  ggml_backend_dev_memory(device, &free, &total);
+  EXPECT_EQ(free, 1000U);
+  EXPECT_EQ(total, 2000U);
+  EXPECT_TRUE(ggml_backend_dev_supports_buft(device, &devices_[1]->buffers));
+  EXPECT_FALSE(ggml_backend_dev_supports_buft(device, &devices_[0]->buffers));
+  EXPECT_EQ(ggml_backend_buft_get_alignment(&devices_[1]->buffers), 64U);
+  EXPECT_EQ(ggml_backend_buft_get_max_size(&devices_[1]->buffers), 1U << 20U);
+  EXPECT_FALSE(ggml_backend_buft_is_host(&devices_[1]->buffers));
+}
+
+TEST_F(DeviceTest, BytesGoThereAndComeBack) {
+  auto* const tensor = tensor_at(0, 64);
+  ggml_backend_tensor_set(tensor, kNumbers.data(), 0, 16);
+  ggml_backend_tensor_memset(tensor, 0, 4, 4);
+  std::array<float, 4> back{};
+  ggml_backend_tensor_get(tensor, back.data(), 0, 16);
+  EXPECT_THAT(back, ElementsAre(1, 0, 3, 4));
+  ggml_backend_buffer_clear(buffers_[0], 0);
+  ggml_backend_tensor_get_async(backends_[0], tensor, back.data(), 0, 16);
+  ggml_backend_synchronize(backends_[0]);
+  EXPECT_THAT(back, ElementsAre(0, 0, 0, 0));
+}
+
+TEST_F(DeviceTest, LongTensorsTravelInChunks) {
+  constexpr std::int64_t kNumbersInIt = 600'000;
+  auto* const buffer = ggml_backend_buft_alloc_buffer(&devices_[0]->buffers, 4 * kNumbersInIt);
+  ASSERT_NE(buffer, nullptr);
+  auto* const tensor = ggml_new_tensor_1d(context_.get(), GGML_TYPE_F32, kNumbersInIt);
+  ggml_backend_tensor_alloc(buffer, tensor, ggml_backend_buffer_get_base(buffer));
+  std::vector<float> numbers(kNumbersInIt);
+  for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(i);
+  told(0);
+  ggml_backend_tensor_set(tensor, numbers.data(), 0, 4 * numbers.size());
+  EXPECT_THAT(told(0), ElementsAre(Type::set, Type::set, Type::set));
+  const auto memory = workers_[0].memory(remote_buffer(buffer)->number);
+  EXPECT_EQ(memory, std::string_view(reinterpret_cast<const char*>(numbers.data()), 4 * numbers.size()));
+  ggml_backend_buffer_free(buffer);
+}
+
+TEST_F(DeviceTest, RowsOfATensorTravelTogether) {
+  told(0);
+  auto* const tensor = tensor_at(0, 0);
+  ggml_backend_tensor_set_2d(tensor, kNumbers.data(), 0, 4, 2, 8, 4);
+  EXPECT_THAT(told(0), ElementsAre(Type::set_rows));
+  const auto payloads = workers_[0].payloads(Type::set_rows);
+  const auto rows = read_message<SetRows>(payloads.at(0));
+  EXPECT_EQ(rows->row_bytes, 4U);
+  EXPECT_EQ(rows->stride, 8U);
+  EXPECT_EQ(rows->data, std::string_view(reinterpret_cast<const char*>(kNumbers.data()), 8));
+  std::array<float, 2> back{9, 9};
+  ggml_backend_tensor_get_2d(tensor, back.data(), 0, 4, 2, 8, 4);
+  EXPECT_THAT(told(0), ElementsAre(Type::get, Type::get));
+}
+
+TEST_F(DeviceTest, SynchronizingCostsNoRoundTrip) {
+  told(0);
+  ggml_backend_tensor_set(tensor_at(0, 0), kNumbers.data(), 0, 16);
+  for (int i = 0; i < 5; ++i) ggml_backend_synchronize(backends_[0]);
+  EXPECT_THAT(told(0), ElementsAre(Type::set));
+}
+
+TEST_F(DeviceTest, ACopyToTheNextStageIsHandedOver) {
+  told(0);
+  told(1);
+  auto* const from = tensor_at(0, 0);
+  auto* const to = tensor_at(1, 64);
+  ggml_backend_tensor_copy_async(backends_[0], backends_[1], from, to);
+  EXPECT_THAT(told(0), ElementsAre(Type::send));
+  EXPECT_THAT(told(1), ElementsAre(Type::receive));
+  const auto sends = workers_[0].payloads(Type::send);
+  const auto receives = workers_[1].payloads(Type::receive);
+  const auto send = read_message<Send>(sends.at(0));
+  const auto receive = read_message<Receive>(receives.at(0));
+  EXPECT_EQ(send->tag, receive->tag);
+  EXPECT_EQ(send->stage, 1U);
+  EXPECT_EQ(receive->stage, 0U);
+  EXPECT_EQ(send->region, (Region{0, 0, 16}));
+  EXPECT_EQ(receive->region, (Region{0, 64, 16}));
+}
+
+TEST_F(DeviceTest, OtherCopiesFindAWay) {
+  told(0);
+  told(1);
+  auto* const one = tensor_at(0, 0);
+  ggml_backend_tensor_copy_async(backends_[0], backends_[0], one, tensor_at(0, 64));
+  EXPECT_THAT(told(0), ElementsAre(Type::copy));
+  auto* const two = tensor_at(1, 64);
+  ggml_backend_tensor_copy_async(backends_[1], backends_[0], two, one);  // backwards: through the master
+  EXPECT_THAT(told(1), ElementsAre(Type::get));
+  EXPECT_THAT(told(0), ElementsAre(Type::set));
+}
+
+TEST_F(DeviceTest, NothingIsSaidForAnEmptyCopy) {
+  told(0);
+  told(1);
+  auto* const from = tensor_at(0, 0);
+  auto* const to = tensor_at(1, 64);
+  for (auto* tensor : {from, to}) tensor->ne[1] = 0;
+  EXPECT_TRUE(backends_[1]->iface.cpy_tensor_async(backends_[0], backends_[1], from, to));
+  EXPECT_THAT(told(0), IsEmpty());
+  EXPECT_THAT(told(1), IsEmpty());
+}
+
+TEST_F(DeviceTest, AGraphTravelsOnceAndThenAsANumberOrADifference) {
+  told(0);
+  auto* const a = tensor_at(0, 0);
+  auto* const b = tensor_at(0, 64);
+  auto* const graph = graph_of(sum_at(128, a, b, "sum"), 5);
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
+  EXPECT_THAT(told(0), ElementsAre(Type::graph, Type::run));
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
+  EXPECT_THAT(told(0), ElementsAre(Type::run));
+  auto* const next = graph_of(sum_at(192, a, b, "sum"), 6);
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], next), GGML_STATUS_SUCCESS);
+  EXPECT_THAT(told(0), ElementsAre(Type::graph, Type::run));
+  const auto sent = workers_[0].payloads(Type::graph);
+  ASSERT_EQ(sent.size(), 2U);
+  EXPECT_LT(sent[1].size(), sent[0].size() / 2);
+  const auto whole = read_graph(sent[0], nullptr);
+  ASSERT_TRUE(whole);
+  const auto changed = read_graph(sent[1], &whole.value());
+  ASSERT_TRUE(changed);
+  ASSERT_EQ(whole->node_count, 1U);
+  ASSERT_EQ(whole->tensors.size(), 3U);
+  EXPECT_EQ(whole->tensors[0].op, GGML_OP_ADD);
+  EXPECT_EQ(whole->tensors[0].offset, 128U);
+  EXPECT_EQ(whole->tensors[0].sources[1], 2U);
+  EXPECT_EQ(whole->tensors[2].offset, 64U);
+  EXPECT_EQ(changed->tensors[0].offset, 192U);
+}
+
+TEST_F(DeviceTest, ManyGraphsThatNobodyReadsFromAreAskedForSignsOfLife) {
+  auto* const graph = graph_of(sum_at(128, tensor_at(0, 0), tensor_at(0, 64), "sum"), 5);
+  told(0);
+  for (int i = 0; i < 10; ++i)
+    EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
+  EXPECT_EQ(std::ranges::count(told(0), Type::ping), 2);
+}
+
+TEST_F(DeviceTest, GraphsOfAFreedBufferAreForgotten) {
+  auto* const graph = graph_of(sum_at(128, tensor_at(0, 0), tensor_at(0, 64), "sum"), 5);
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
+  EXPECT_EQ(devices_[0]->graphs.size(), 1U);
+  ggml_backend_buffer_free(buffers_[0]);
+  EXPECT_EQ(devices_[0]->graphs.size(), 0U);
+  buffers_[0] = ggml_backend_buft_alloc_buffer(&devices_[0]->buffers, 64);
+  EXPECT_THAT(told(0), testing::Contains(Type::free));
+}
+
+TEST_F(DeviceTest, AGraphWithATensorThatIsElsewhereFails) {
+  auto* const graph = graph_of(sum_at(128, tensor_at(0, 0), tensor_at(1, 64), "sum"), 5);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_FAILED);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("'x' is not in the memory of Caravan0"));
+}
+
+TEST_F(DeviceTest, ViewsOfWhatIsElsewhereAreLeftOut) {
+  told(0);
+  auto* const view = ggml_view_1d(context_.get(), tensor_at(1, 64), 2, 4);
+  ASSERT_EQ(ggml_backend_view_init(view), GGML_STATUS_SUCCESS);
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph_of(view, 4)), GGML_STATUS_SUCCESS);
+  EXPECT_THAT(told(0), IsEmpty()) << "there is nothing to compute";
+  auto* const graph = graph_of(view, 5);
+  ggml_build_forward_expand(graph, sum_at(128, tensor_at(0, 0), tensor_at(0, 64), "sum"));
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
+  EXPECT_THAT(told(0), ElementsAre(Type::graph, Type::run));
+  const auto sent = workers_[0].payloads(Type::graph);
+  const auto read = read_graph(sent.at(0), nullptr);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->node_count, 1U);
+  EXPECT_EQ(read->tensors[0].op, GGML_OP_ADD);
+}
+
+TEST_F(DeviceTest, WhatWasReadOnceIsReadAheadAndItsLossFailsTheGraph) {
+  auto* const sum = sum_at(128, tensor_at(0, 0), tensor_at(0, 64), "result");
+  auto* const graph = graph_of(sum, 5);
+  std::array<float, 4> back{};
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
+  ggml_backend_tensor_get(sum, back.data(), 0, 16);
+  told(0);
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
+  EXPECT_THAT(told(0), ElementsAre(Type::run, Type::get));
+  ggml_backend_tensor_get(sum, back.data(), 0, 16);
+  EXPECT_THAT(told(0), IsEmpty());
+  ggml_backend_tensor_set(sum, kNumbers.data(), 0, 16);
+  ggml_backend_tensor_get(sum, back.data(), 0, 16);
+  EXPECT_EQ(back, kNumbers) << "what was read ahead was old";
+  testing::internal::CaptureStderr();
+  workers_[0].answer(Type::get, [](std::string_view) {
+    std::string out;
+    append_message(out, to_message({Code::exhausted, "no memory", ""}, 0, 0));
+    return out;
+  });
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_FAILED);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("caravan: stage 0 (one) failed: no memory"));
+}
+
+TEST_F(DeviceTest, AfterAFailureEverythingFailsQuicklyAndNothingAborts) {
+  auto* const tensor = tensor_at(0, 0);
+  testing::internal::CaptureStderr();
+  streams_->fail(1, "lost");
+  testing::internal::GetCapturedStderr();
+  std::array<float, 4> back{9, 9, 9, 9};
+  ggml_backend_tensor_get(tensor, back.data(), 0, 16);
+  EXPECT_THAT(back, ElementsAre(0, 0, 0, 0));
+  ggml_backend_tensor_set(tensor, kNumbers.data(), 0, 16);
+  ggml_backend_synchronize(backends_[0]);
+  EXPECT_EQ(ggml_backend_buft_alloc_buffer(&devices_[0]->buffers, 64), nullptr);
+  auto* const graph = graph_of(sum_at(128, tensor, tensor_at(0, 64), "sum"), 5);
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_FAILED);
+}
+
+TEST_F(DeviceTest, TheHeadStaysOnTheMaster) {
+  const auto product_with = [&](const char* name) {
+    auto* const weight = ggml_new_tensor_2d(context_.get(), GGML_TYPE_F32, 4, 8);
+    ggml_set_name(weight, name);
+    auto* const input = ggml_new_tensor_2d(context_.get(), GGML_TYPE_F32, 4, 1);
+    return ggml_mul_mat(context_.get(), weight, input);
+  };
+  auto* const device = &devices_[1]->device;
+  EXPECT_TRUE(ggml_backend_dev_supports_op(device, product_with("blk.0.attn_q.weight")));
+  EXPECT_FALSE(ggml_backend_dev_supports_op(device, product_with("output.weight")));
+  EXPECT_FALSE(ggml_backend_dev_supports_op(device, product_with("token_embd.weight")));
+}
+
+TEST_F(DeviceTest, WholeWeightsOfProductsMayBeLaidOutAnew) {
+  auto* const device = &devices_[0]->device;
+  const auto ask = [&](const char* name, bool matrix) {
+    auto* const weight = ggml_new_tensor_2d(context_.get(), GGML_TYPE_F32, 4, 1);
+    ggml_set_name(weight, name);
+    auto* const other = ggml_new_tensor_2d(context_.get(), GGML_TYPE_F32, 4, 1);
+    auto* const op =
+        matrix ? ggml_mul_mat(context_.get(), weight, other) : ggml_mul(context_.get(), other, weight);
+    auto* const without_memory = ggml_backend_buft_alloc_buffer(&devices_[0]->buffers, 0);
+    weight->buffer = without_memory;
+    EXPECT_TRUE(ggml_backend_dev_supports_op(device, op));
+    ggml_backend_buffer_free(without_memory);
+  };
+  ask("matrix", true);
+  ask("norm", false);
+  ask("both", true);
+  ask("both", false);
+  ggml_backend_buffer_set_usage(buffers_[0], GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+  told(0);
+  for (const auto* name : {"norm", "both", "unknown"})
+    ggml_backend_tensor_set(tensor_at(0, 0, name), kNumbers.data(), 0, 16);
+  EXPECT_THAT(told(0), ElementsAre(Type::set, Type::set, Type::set));
+  ggml_backend_tensor_set(tensor_at(0, 0, "matrix"), kNumbers.data(), 0, 16);
+  EXPECT_THAT(told(0), ElementsAre(Type::layout, Type::set));
+  ggml_backend_tensor_set(tensor_at(0, 0, "matrix"), kNumbers.data(), 0, 8);
+  EXPECT_THAT(told(0), ElementsAre(Type::set)) << "a part of it";
+}
+
+}  // namespace
+}  // namespace caravan::fabric

@@ -1,0 +1,42 @@
+// What one worker still owes: the reads that were asked for, and where their bytes go. Pure; not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <span>
+
+#include "base/result.h"
+#include "fabric/wire/messages.h"
+
+namespace caravan::fabric {
+
+class Inbox {
+ public:
+  /// The request number for a GET of `to.size()` bytes, at least one. `to` has to live until it has come or
+  /// give_up().
+  std::uint32_t expect(std::span<char> to);
+  std::uint32_t expect_pong();
+
+  /// Code::invalid for what nobody asked for, is out of order or too long.
+  Result<void> take(const Data& data);
+  Result<void> take(const Pong& pong);
+
+  bool waits_for(std::uint32_t request) const { return reads_.contains(request) || pongs_.contains(request); }
+  /// Some read has not come. Pongs do not count.
+  bool waits() const { return !reads_.empty(); }
+  bool owes() const { return !reads_.empty() || !pongs_.empty(); }
+  /// Nothing more will come: what has not come yet is zeros.
+  void give_up();
+
+ private:
+  struct Read {
+    std::span<char> to;
+    std::size_t received = 0;
+  };
+  std::uint32_t last_ = 0;
+  std::map<std::uint32_t, Read> reads_;
+  std::set<std::uint32_t> pongs_;
+};
+
+}  // namespace caravan::fabric

@@ -1,0 +1,106 @@
+#include "fabric/module/plan.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "fabric/wire/proof.h"
+
+namespace caravan::fabric {
+namespace {
+
+constexpr std::size_t kMaxPlanBytes = std::size_t{64} << 10U;
+constexpr int kShortestTimeout = 100;
+constexpr int kLongestTimeout = 600'000;
+
+Result<Stage> read_stage(const Json& object, const std::string& where) {
+  Fields fields(object, where);
+  Stage stage;
+  stage.name = fields.text("name");
+  const auto address = fields.text("address");
+  stage.peer = fields.text_or("peer", "");
+  const auto key = parse_key(fields.text("key"));
+  const int threads = fields.small_or("threads", 0);
+  const bool one_line =
+      printable(stage.name) == stage.name && stage.name.find_first_of("\n\t") == std::string::npos;
+  if (fields.ok() && (stage.name.empty() || stage.name.size() > kMaxName || !one_line))
+    fields.fail("name", fmt::format("has to be 1 to {} printable bytes", kMaxName));
+  if (!key) fields.fail("key", "has to be 64 hexadecimal digits");
+  if (static_cast<std::uint32_t>(threads) > kMaxThreads)
+    fields.fail("threads", fmt::format("has to be at most {}", kMaxThreads));
+  if (!fields.ok()) return fields.error();
+  auto parsed = parse_address(address, where + ".address");
+  if (!parsed) return parsed.error();
+  if (!stage.peer.empty()) {
+    if (auto peer = parse_address(stage.peer, where + ".peer"); !peer) return peer.error();
+  }
+  stage.address = *parsed;
+  stage.key = *key;
+  stage.threads = static_cast<unsigned>(threads);
+  return stage;
+}
+
+}  // namespace
+
+Result<Address> parse_address(std::string_view text, std::string_view what) {
+  const auto wrong = [&] {
+    return Error{Code::invalid, fmt::format("{} '{}' is no HOST:PORT", what, printable(text.substr(0, 80))),
+                 "write it like 127.0.0.1:4000 or [::1]:4000"};
+  };
+  const auto colon = text.rfind(':');
+  if (colon == std::string_view::npos) return wrong();
+  auto host = text.substr(0, colon);
+  const auto digits = text.substr(colon + 1);
+  if (host.starts_with('[') && host.ends_with(']'))
+    host = host.substr(1, host.size() - 2);
+  else if (host.find(':') != std::string_view::npos)
+    return wrong();
+  std::uint16_t port = 0;
+  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (error != std::errc{} || end != digits.data() + digits.size() || port == 0) return wrong();
+  if (host.empty() || host.size() > 255) return wrong();
+  return Address{std::string(host), port};
+}
+
+Result<Plan> parse_plan(std::string_view text) {
+  auto json = parse_json(text, kMaxPlanBytes);
+  if (!json) return with_context(json.error(), "plan");
+  Fields fields(*json, "plan");
+  Plan plan;
+  const auto head = fields.text_or("head", "master");
+  const auto timeout = fields.small_or("timeout_ms", static_cast<int>(plan.timeout.count()));
+  const auto stages = fields.list("stages");
+  if (head != "master" && head != "worker") fields.fail("head", "has to be 'master' or 'worker'");
+  if (timeout < kShortestTimeout || timeout > kLongestTimeout)
+    fields.fail("timeout_ms", fmt::format("has to be {} to {}", kShortestTimeout, kLongestTimeout));
+  if (stages.empty() || stages.size() > kMaxPlanStages)
+    fields.fail("stages", fmt::format("has to have 1 to {} entries", kMaxPlanStages));
+  if (!fields.ok()) return fields.error();
+  plan.head = head == "master" ? HeadPlace::master : HeadPlace::worker;
+  plan.timeout = std::chrono::milliseconds(timeout);
+  plan.stages.reserve(stages.size());
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    auto stage = read_stage(stages[i], fmt::format("plan.stages[{}]", i));
+    if (!stage) return stage.error();
+    plan.stages.push_back(std::move(*stage));
+  }
+  return plan;
+}
+
+Result<Plan> read_plan(const std::filesystem::path& file) {
+  struct stat status = {};
+  if (stat(file.c_str(), &status) != 0) return errno_error("the plan's file cannot be read", errno);
+  if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+    return Error{Code::invalid, "the plan's file holds keys and others may read it", "give it mode 0600"};
+  auto text = read_file(file, Bytes{kMaxPlanBytes});
+  if (!text) return text.error();
+  return parse_plan(*text);
+}
+
+}  // namespace caravan::fabric

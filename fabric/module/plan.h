@@ -1,0 +1,52 @@
+// The plan that the node writes for the module: one JSON file that only its user may read, since it holds the
+// keys. docs/fabric-plan.md describes every field. Reading blocks.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "fabric/wire/messages.h"
+
+namespace caravan::fabric {
+
+/// Where something listens: a name or address without brackets, and a port from 1 to 65535.
+struct Address {
+  std::string host;
+  std::uint16_t port = 0;
+};
+
+/// "host:port" or "[v6]:port"; `what` names it in errors.
+Result<Address> parse_address(std::string_view text, std::string_view what);
+
+/// One worker, and what the module has to know of it.
+struct Stage {
+  std::string name;      ///< of the device, for messages: printable, at most kMaxName bytes
+  Address address;       ///< the master's local end of the tunnel to it
+  std::string peer;      ///< "host:port" where the previous stage reaches it for hand-offs, as that stage's
+                         ///< device sees it; empty: data between the two crosses the master
+  Key key = {};          ///< proof of belonging to this plan
+  unsigned threads = 0;  ///< for its computing; 0 leaves it to the worker
+};
+
+enum class HeadPlace { master, worker };
+
+struct Plan {
+  std::vector<Stage> stages;  ///< 1 to kMaxPlanStages, in the order of the layers
+  HeadPlace head = HeadPlace::master;
+  std::chrono::milliseconds timeout{8000};  ///< a worker that owes an answer for so long has failed
+};
+
+inline constexpr std::size_t kMaxPlanStages =
+    15;  // the scheduler of ggml takes 16 backends, and the CPU is one
+
+/// Unknown fields are ignored; the first wrong one is named in the error.
+Result<Plan> parse_plan(std::string_view text);
+/// Code::invalid too when others may read the file.
+Result<Plan> read_plan(const std::filesystem::path& file);
+
+}  // namespace caravan::fabric

@@ -1,0 +1,42 @@
+#include "fabric/module/registry.h"
+
+#include <fmt/format.h>
+
+namespace caravan::fabric {
+namespace {
+
+Registry& registry_in(ggml_backend_reg_t registry) { return *static_cast<Registry*>(registry->context); }
+
+const char* registry_name(ggml_backend_reg_t /*registry*/) { return "Caravan"; }
+
+std::size_t device_count(ggml_backend_reg_t registry) { return registry_in(registry).size(); }
+
+ggml_backend_dev_t device_at(ggml_backend_reg_t registry, std::size_t index) {
+  return registry_in(registry).device(index);
+}
+
+void* no_functions(ggml_backend_reg_t /*registry*/, const char* /*name*/) { return nullptr; }
+
+}  // namespace
+
+Result<std::unique_ptr<Registry>> Registry::open(const std::filesystem::path& file,
+                                                 const std::string& engine) {
+  auto plan = read_plan(file);
+  if (!plan) return plan.error();
+  auto streams = Streams::open(std::move(plan.value()), engine);
+  if (!streams) return streams.error();
+  return std::unique_ptr<Registry>(new Registry(std::move(streams.value())));
+}
+
+Registry::Registry(std::unique_ptr<Streams> streams)
+    : streams_(std::move(streams)),
+      registry_{GGML_BACKEND_API_VERSION, {registry_name, device_count, device_at, no_functions}, this} {
+  const auto count = streams_->plan().stages.size();
+  devices_.reserve(count);
+  for (std::size_t i = 0; i < count; ++i)
+    devices_.push_back(std::make_unique<StageDevice>(*streams_, i, &registry_));
+}
+
+std::string engine_build() { return fmt::format("ggml {} {}", ggml_version(), ggml_commit()); }
+
+}  // namespace caravan::fabric

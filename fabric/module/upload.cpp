@@ -1,0 +1,60 @@
+#include "fabric/module/upload.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+namespace caravan::fabric {
+namespace {
+
+void say_bytes(StageDevice& device, std::uint32_t buffer, std::uint64_t offset, std::string_view bytes) {
+  for (; !bytes.empty(); bytes.remove_prefix(std::min(bytes.size(), kMaxChunk))) {
+    const auto chunk = bytes.substr(0, kMaxChunk);
+    device.streams.say(device.stage, Set{buffer, offset, chunk});
+    offset += chunk.size();
+  }
+}
+
+/// A whole weight that is used for nothing but matrix products: the worker may keep it in a layout of its
+/// own.
+bool is_matrix(StageDevice& device, const ggml_tensor& tensor, const Region& region) {
+  const bool weights = tensor.buffer != nullptr && tensor.buffer->usage == GGML_BACKEND_BUFFER_USAGE_WEIGHTS;
+  if (!weights || tensor.view_src != nullptr || region.size != ggml_nbytes(&tensor)) return false;
+  const std::lock_guard guard(device.lock);
+  return device.matrices.contains(tensor.name) && !device.others.contains(tensor.name);
+}
+
+}  // namespace
+
+void set_bytes(StageDevice& device, const ggml_tensor& tensor, const Region& region, const char* data) {
+  memory_changes(device);
+  if (is_matrix(device, tensor, region)) {
+    Layout layout{region.buffer, region.offset, static_cast<std::uint32_t>(tensor.type), {}};
+    std::copy_n(tensor.ne, kDims, layout.ne.begin());
+    device.streams.say(device.stage, layout);
+  }
+  say_bytes(device, region.buffer, region.offset, {data, region.size});
+}
+
+void set_pieces(StageDevice& device, const Region& region, const char* data, const Pieces& pieces) {
+  memory_changes(device);
+  if (pieces.size > kMaxChunk || pieces.stride < pieces.size) {
+    for (std::size_t i = 0; i < pieces.copies; ++i)
+      say_bytes(device, region.buffer, region.offset + i * pieces.stride,
+                {data + i * pieces.data_stride, pieces.size});
+    return;
+  }
+  const auto at_once = kMaxChunk / pieces.size;
+  std::string rows;
+  for (std::size_t first = 0; first < pieces.copies; first += at_once) {
+    const auto count = std::min(at_once, pieces.copies - first);
+    rows.clear();
+    rows.reserve(count * pieces.size);
+    for (std::size_t i = first; i < first + count; ++i)
+      rows.append(data + i * pieces.data_stride, pieces.size);
+    device.streams.say(device.stage, SetRows{region.buffer, region.offset + first * pieces.stride,
+                                             static_cast<std::uint32_t>(pieces.size), pieces.stride, rows});
+  }
+}
+
+}  // namespace caravan::fabric
