@@ -72,6 +72,8 @@ bool copy_tensor_async(ggml_backend_t from_backend, ggml_backend_t to_backend, c
   return true;
 }
 
+/// Called several times a token, before each input is set. What was said need not even be written then: data
+/// was taken over.
 void synchronize(ggml_backend_t backend) {
   auto& device = device_in(backend);
   device.streams.wait_for_reads(device.stage);
@@ -124,10 +126,12 @@ ggml_status graph_compute(ggml_backend_t backend, ggml_cgraph* graph) {
   ask_for_life(device);
   const auto id = graph_at_worker(device, *graph);
   if (!id) return GGML_STATUS_FAILED;
-  if (*id == 0) return GGML_STATUS_SUCCESS;
-  device.streams.say(device.stage, Run{*id});
+  if (*id != 0) device.streams.say(device.stage, Run{*id});
   const auto request = ask_ahead(device, *graph);
-  const bool fine = request == 0 ? device.streams.flush() : device.streams.wait(device.stage, request);
+  // Until the last stage has its part there is more to say at once: all of it goes in one packet a stage.
+  const bool last = device.stage + 1 == device.streams.plan().stages.size();
+  const bool fine = request != 0 ? device.streams.wait(device.stage, request)
+                                 : (last ? device.streams.flush() : !device.streams.failed());
   if (!fine) {
     device.ahead.clear();
     return GGML_STATUS_FAILED;

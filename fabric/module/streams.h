@@ -47,7 +47,7 @@ class Streams {
   bool flush();
   /// Flushes, then blocks until the answer is there. False when the plan has failed.
   bool wait(std::size_t stage, std::uint32_t request);
-  /// The same for all that was asked of this stage. Does not block when nothing was.
+  /// The same for all that was asked of this stage. Does nothing, not even flush, when nothing was.
   bool wait_for_reads(std::size_t stage);
   /// Asks for a sign of life, which comes when the stage has worked off what was said before; the request's
   /// number.
