@@ -105,17 +105,16 @@ std::uint32_t ask_ahead(StageDevice& device, const ggml_cgraph& graph) {
     const auto region = region_of(node, 0, ggml_nbytes(&node));
     if (!region || region->size == 0) continue;
     last = device.streams.ask(device.stage, *region, device.ahead.prepare(*region));
-    device.silent_runs = 0;
   }
   return last;
 }
 
-/// A prompt is many graphs in a row that nobody reads from. Without signs of life a long one would look like
-/// a frozen worker.
+/// A prompt is many graphs in a row that nobody waits for. Without signs of life a long one would look like a
+/// frozen worker.
 void ask_for_life(StageDevice& device) {
-  if (++device.silent_runs <= kSilentRuns) return;
-  device.silent_runs = 0;
-  device.streams.ping(device.stage);
+  const auto waits = device.streams.waits();
+  if (waits == device.last_wait) return void(device.streams.ping(device.stage));
+  device.last_wait = waits;
 }
 
 ggml_status graph_compute(ggml_backend_t backend, ggml_cgraph* graph) {

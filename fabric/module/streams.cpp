@@ -188,6 +188,7 @@ bool Streams::wait_until(const std::function<bool()>& done) {
     flush();
     lock.lock();
   }
+  ++waits_;
   return !failed_;
 }
 

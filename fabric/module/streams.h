@@ -55,6 +55,9 @@ class Streams {
   /// Blocks until the stage has worked off all that was said to it.
   bool settle(std::size_t stage);
 
+  /// How often somebody has waited and got what it waited for.
+  std::uint64_t waits() const { return waits_; }
+
   bool failed() const { return failed_; }
   /// Ends the plan because of this stage.
   void fail(std::size_t stage, const std::string& why);
@@ -90,6 +93,7 @@ class Streams {
   std::condition_variable news_;
   std::atomic<bool> failed_ = false;
   std::atomic<std::uint64_t> last_tag_ = 0;
+  std::atomic<std::uint64_t> waits_ = 0;
 };
 
 }  // namespace caravan::fabric
