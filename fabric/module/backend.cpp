@@ -12,10 +12,6 @@
 namespace caravan::fabric {
 namespace {
 
-/// So many graphs in a row may go without an answer: a quarter of a thousand tokens in the usual
-/// micro-batches.
-constexpr int kSilentRuns = 4;
-
 StageDevice& device_in(ggml_backend_t backend) { return *static_cast<StageDevice*>(backend->context); }
 
 const char* name_of_backend(ggml_backend_t backend) { return device_in(backend).name.c_str(); }
