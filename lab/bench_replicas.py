@@ -21,11 +21,12 @@ from lab import Lab, LabError  # noqa: E402
 PHONES = 3
 CLIENTS = """
 import concurrent.futures, json, sys, time, urllib.request
-streams, rounds, tokens = (int(text) for text in sys.argv[1:])
+streams, rounds, tokens, words = (int(text) for text in sys.argv[1:])
 def one(stream):
     made = 0
     for turn in range(rounds):
-        body = {"prompt": f"Stream {stream}, turn {turn}. Once upon a time", "max_tokens": tokens, "temperature": 0,
+        story = " ".join(f"day {stream * 31 + turn * 7 + i}" for i in range(words // 2))  # nobody's prompt is another's
+        body = {"prompt": f"Stream {stream}, turn {turn}. {story} Once upon a time", "max_tokens": tokens, "temperature": 0,
                 "ignore_eos": True, "stream": True, "stream_options": {"include_usage": True}, "cache_prompt": False}
         request = urllib.request.Request("http://127.0.0.1:8080/v1/completions", json.dumps(body).encode(),
                                          {"Content-Type": "application/json"})
@@ -65,8 +66,8 @@ class Bench(DevicesTest):
         self.wait_linked(*phones)
         return phones
 
-    def measure(self, streams, rounds, tokens):
-        argv = ["ip", "netns", "exec", self.lab.namespace(1), sys.executable, "-c", CLIENTS, str(streams), str(rounds), str(tokens)]
+    def measure(self, streams, rounds, tokens, words):
+        argv = ["ip", "netns", "exec", self.lab.namespace(1), sys.executable, "-c", CLIENTS, str(streams), str(rounds), str(tokens), str(words)]
         done = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
         expected = streams * rounds * tokens
         if done["tokens"] != expected:
@@ -79,6 +80,7 @@ def parse():
     parser.add_argument("--cores", type=float, default=0.4, help="of each phone (default: %(default)s)")
     parser.add_argument("--streams", type=int, default=8, help="at once (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of each kind (default: %(default)s)")
+    parser.add_argument("--words", type=int, default=100, help="of each prompt (default: %(default)s)")
     parser.add_argument("--tokens", type=int, default=48, help="of each answer (default: %(default)s)")
     return parser.parse_args()
 
@@ -93,12 +95,12 @@ def main():
         speeds = {}
         others = ",".join(phone.name for phone in phones[1:])
         for name, choice in (("one replica", ["--avoid", others]), ("three replicas", [])):
-            phones[0].caravan("serve", MODEL, "--for", "throughput", "--parallel", str(options.streams), "--context", "256", *choice)
+            phones[0].caravan("serve", MODEL, "--for", "throughput", "--parallel", str(options.streams), "--context", "768", *choice)
             masters = sum(1 for device in phones[0].view()["devices"] if device["role"] == "master")
             if masters != (1 if choice else PHONES):
                 raise LabError(f"{name}: {masters} replicas were planned", "look at `caravan status --json`")
-            bench.measure(options.streams, 1, 8)  # warm
-            speeds[name] = [bench.measure(options.streams, 2, options.tokens) for _ in range(options.runs)]
+            bench.measure(options.streams, 1, 8, 2)  # warm
+            speeds[name] = [bench.measure(options.streams, 2, options.tokens, options.words) for _ in range(options.runs)]
             print(f"{name}: {', '.join(f'{speed:.1f}' for speed in speeds[name])} tokens/s", flush=True)
     finally:
         bench.doCleanups()
@@ -107,7 +109,8 @@ def main():
     print(f"three replicas give {ratio:.2f} times the tokens of one (medians)")
     today = datetime.date.today().isoformat()
     result = {"date": today, "command": "./run bench replicas " + " ".join(sys.argv[1:]), "model": MODEL, "streams": options.streams,
-              "cores_each": options.cores, "tokens_each": options.tokens, "tokens_per_second": speeds, "ratio": ratio}
+              "cores_each": options.cores, "tokens_each": options.tokens, "words_of_prompt": options.words,
+              "tokens_per_second": speeds, "ratio": ratio}
     path = ROOT / "lab" / "results" / f"replicas-{today}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(f"raw figures: {path.relative_to(ROOT)}")

@@ -16,6 +16,7 @@ header:spdlog/spdlog.h libspdlog-dev libspdlog
 header:nlohmann/json.hpp nlohmann-json3-dev nlohmann-json
 header:CLI/CLI.hpp libcli11-dev cli11
 header:curl/curl.h libcurl4-openssl-dev libcurl
+header:zlib.h zlib1g-dev zlib
 header:openssl/ssl.h libssl-dev openssl
 header:qrencode.h libqrencode-dev libqrencode
 header:gtest/gtest.h libgtest-dev googletest
@@ -42,6 +43,7 @@ packages_to_lab() {
 command:ip iproute2 iproute2
 command:ping iputils-ping iputils
 command:iperf3 iperf3 iperf3
+command:nft nftables nftables
 TABLE
 }
 

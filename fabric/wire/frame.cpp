@@ -20,7 +20,7 @@ struct Row {
 constexpr std::size_t kSmall = 64;
 constexpr std::size_t kWithChunk = kMaxChunk + kSmall;
 
-constexpr std::array<Row, 31> kTypes{{
+constexpr std::array<Row, 33> kTypes{{
     {Type::hello, "HELLO", kWorker | kMaster | kPeer, kMaxGreetingPayload},
     {Type::proof, "PROOF", kWorker | kMaster | kPeer, kSmall},
     {Type::welcome, "WELCOME", kWorker, kMaxDevices * 512},
@@ -45,12 +45,14 @@ constexpr std::array<Row, 31> kTypes{{
     {Type::inventory, "INVENTORY", kMaster, kMaxPayload},
     {Type::stats, "STATS", kMaster, kSmall},
     {Type::ping, "PING", kMaster, kSmall},
+    {Type::pulse, "PULSE", kMaster, kSmall},
     {Type::data, "DATA", kWorker, kWithChunk},
     {Type::missing, "MISSING", kWorker, kMaxPayload},
     {Type::have, "HAVE", kWorker, kMaxPayload},
     {Type::timeline, "TIMELINE", kWorker, kMaxPayload},
     {Type::pong, "PONG", kWorker, kSmall},
     {Type::error, "ERROR", kWorker, 4 * kMaxText},
+    {Type::beat, "BEAT", kWorker, kSmall},
     {Type::hand_off, "HAND_OFF", kPeer, kWithChunk},
 }};
 

@@ -40,6 +40,7 @@ enum class Type : std::uint16_t {
   inventory = 34,
   stats = 35,
   ping = 36,
+  pulse = 37,
   // worker to master
   data = 64,
   missing = 65,
@@ -48,6 +49,8 @@ enum class Type : std::uint16_t {
   pong = 68,
   // worker to master, worker to peer, and in place of a WELCOME
   error = 69,
+  // worker to master
+  beat = 70,
   // peer to worker
   hand_off = 96,
 };

@@ -94,6 +94,7 @@ inline std::vector<std::string> command_frames() {
       frame_of(Inventory{8, {{counting<32>(0x10), 4}, {counting<32>(0x20), 5}}}),
       frame_of(Stats{8, StatsAction::stop}),
       frame_of(Ping{8}),
+      frame_of(Pulse{500}),
   };
   std::string graph;
   append_graph(graph, small_graph());
@@ -114,6 +115,7 @@ inline std::vector<std::string> answer_frames() {
       frame_of(Timeline{8, 100, 1, {{Doing::wait_peer, 10, 20, 0x55}}}),
       frame_of(Pong{8, 1, 2}),
       frame_of(ErrorMessage{ErrorCode::exhausted, 1, 18, "cause", "cure"}),
+      frame_of(Beat{3}),
   };
 }
 

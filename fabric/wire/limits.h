@@ -24,6 +24,8 @@ constexpr std::size_t kMaxText = 1024;    ///< messages and hints of errors: byt
 constexpr std::size_t kMaxDevices = 16;   ///< ggml devices of a worker
 constexpr std::uint32_t kMaxStages = 64;  ///< stages of a plan
 constexpr std::uint32_t kMaxThreads = 512;
+constexpr std::uint32_t kLeastPulse = 100;  ///< milliseconds
+constexpr std::uint32_t kMostPulse = 60000;
 
 constexpr std::uint64_t kMaxBufferBytes = std::uint64_t{1} << 40U;
 constexpr std::size_t kMaxBuffers = 4096;  ///< of one master, at a time

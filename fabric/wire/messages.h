@@ -290,6 +290,31 @@ struct Ping {
   }
 };
 
+struct Pulse {
+  static constexpr Type kType = Type::pulse;
+  std::uint32_t interval_ms = 0;  ///< from BEAT to BEAT; 0: no more
+  bool operator==(const Pulse&) const = default;
+
+  template <typename Self, typename Io>
+  static void fields(Self& m, Io& io) {
+    io.number(m.interval_ms);
+    io.must(m.interval_ms == 0 || (m.interval_ms >= kLeastPulse && m.interval_ms <= kMostPulse),
+            "an interval that cannot be");
+  }
+};
+
+/// A sign of life that comes in time whatever is computed.
+struct Beat {
+  static constexpr Type kType = Type::beat;
+  std::uint32_t count = 0;  ///< 1 for the first one of the connection, then one more each
+  bool operator==(const Beat&) const = default;
+
+  template <typename Self, typename Io>
+  static void fields(Self& m, Io& io) {
+    io.number(m.count);
+  }
+};
+
 struct Pong {
   static constexpr Type kType = Type::pong;
   std::uint32_t request = 0;

@@ -79,6 +79,8 @@ const std::vector<std::string>& golden() {
       "0800000002",
       "0400000024000000"
       "08000000",
+      "0400000025000000"
+      "f4010000",
       "8701000019000000"
       "0b0a000000000000000000000000000002000000040000000400000000000000ff0100001d00100000000100"
       "0000020000000001000000000000030000000000000002000000000000000100000000000000010000000000"
@@ -108,6 +110,8 @@ const std::vector<std::string>& golden() {
       "0800000001000000000000000200000000000000",
       "1400000045000000"
       "0501000000120005006361757365040063757265",
+      "0400000046000000"
+      "03000000",
       "1d00000060000000"
       "5500000000000000060000000000000002000000000000000264617461",
   };
@@ -196,6 +200,7 @@ TEST(FabricMessages, ValuesThatCannotBeAreRefused) {
   EXPECT_TRUE(refused(HandOff{1, 3, 0, Format::as_is, "abcd"}));
   EXPECT_TRUE(refused(HandOff{1, ~std::uint64_t{0}, 0, Format::as_is, "abcd"}));
   EXPECT_TRUE(refused(HandOff{1, 3, ~std::uint64_t{0}, Format::as_is, ""}));
+  EXPECT_TRUE(refused(Pulse{1}));
   EXPECT_TRUE(refused(Weight{kMaxWeights, 1, 0, {}}));
   EXPECT_TRUE(refused(Welcome{1, {{"CPU", "", DeviceKind::cpu, 1, 1, 48, 1}}}));
   EXPECT_TRUE(refused(Timeline{1, 0, 0, {{Doing::compute, 2, 1, 0}}}));

@@ -6,11 +6,11 @@
 
 namespace caravan::fabric::worker {
 
-Executor::Executor(const WorkerSettings& settings, Mailbox& mailbox, WeightSource& weights, Answer answer)
+Executor::Executor(const WorkerSettings& settings, Mailbox& mailbox, WeightSource& weights, Ways ways)
     : settings_(settings),
       mailbox_(mailbox),
       weights_(weights),
-      answer_(std::move(answer)),
+      ways_(std::move(ways)),
       peers_(engine_build(), settings.addresses) {}
 
 Executor::~Executor() { mailbox_.close(); }
@@ -25,7 +25,7 @@ template <typename M>
 Result<void> Executor::answer_with(const M& message) {
   std::string frame;
   append_message(frame, message);
-  return answer_(frame);
+  return ways_.answer(frame);
 }
 
 Result<void> Executor::execute(Type type, std::string_view payload) {
@@ -175,6 +175,11 @@ Result<void> Executor::operator()(const Ping& command) {
   const std::uint64_t held = opened_->memory.held();
   return answer_with(Pong{command.request, std::min<std::uint64_t>(free, limit - held),
                           std::min<std::uint64_t>(total, limit)});
+}
+
+Result<void> Executor::operator()(const Pulse& command) {
+  ways_.pulse(Milliseconds(command.interval_ms));
+  return {};
 }
 
 }  // namespace caravan::fabric::worker

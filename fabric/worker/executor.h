@@ -33,10 +33,14 @@ struct WorkerSettings {
 /// Used by one thread, but for cancel().
 class Executor {
  public:
-  /// Sends a frame to the master.
-  using Answer = std::function<Result<void>(std::string_view frame)>;
+  struct Ways {
+    /// Sends a frame to the master.
+    std::function<Result<void>(std::string_view frame)> answer;
+    /// BEATs come at this interval from now on, 0: no more.
+    std::function<void(Milliseconds interval)> pulse;
+  };
 
-  Executor(const WorkerSettings& settings, Mailbox& mailbox, WeightSource& weights, Answer answer);
+  Executor(const WorkerSettings& settings, Mailbox& mailbox, WeightSource& weights, Ways ways);
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
   ~Executor();
@@ -70,6 +74,7 @@ class Executor {
   Result<void> operator()(const Inventory& command);
   Result<void> operator()(const Stats& command);
   Result<void> operator()(const Ping& command);
+  Result<void> operator()(const Pulse& command);
 
  private:
   /// What there is once a device was opened.
@@ -87,7 +92,7 @@ class Executor {
   const WorkerSettings settings_;
   Mailbox& mailbox_;
   WeightSource& weights_;
-  const Answer answer_;
+  const Ways ways_;
   std::atomic<bool> cancelled_{false};
   Peers peers_;
   TimelineRecorder timeline_;

@@ -281,7 +281,8 @@ bool RunnableGraph::sorts_make(std::uint32_t node, const ops::RowNumbers& wanted
                        (maker.flags & GGML_TENSOR_FLAG_COMPUTE) != 0 && maker.src[0]->ne[0] <= wanted.limit;
     if (!sorts || written > begin || begin + spans_[ids] > written + spans_[i]) return false;
     // Rows of its rows: what a sort gives is within range, and no number is twice in a row.
-    const std::uint64_t row = maker.nb[1];
+    // (They follow each other; the stride of a single row may be anything.)
+    const std::uint64_t row = static_cast<std::uint64_t>(maker.ne[0]) * sizeof(std::int32_t);
     const std::uint64_t in_row = static_cast<std::uint64_t>(begin - written) % row;
     return numbers.type == GGML_TYPE_I32 && numbers.nb[0] == sizeof(std::int32_t) && numbers.ne[2] == 1 &&
            numbers.ne[3] == 1 && (numbers.ne[1] == 1 || numbers.nb[1] == row) &&

@@ -9,20 +9,8 @@ using testing::commands_of;
 using testing::identity;
 using testing::LocalGraph;
 using testing::Master;
-
-WorkerSettings settings() {
-  WorkerSettings settings;
-  settings.memory_limit = std::uint64_t{32} << 20U;
-  return settings;
-}
-
-/// A worker in this process.
-struct Worker {
-  explicit Worker(std::uint8_t key = 1, WorkerSettings how = settings())
-      : server(identity(key), how, weights, nullptr) {}
-  WeightsInMemory weights;
-  Server server;
-};
+using testing::settings;
+using testing::Worker;
 
 std::string result_of(Master& master, const LocalGraph& graph) {
   master.say_bytes(commands_of(graph));
@@ -78,6 +66,52 @@ TEST(FabricServer, ADifferenceRunsLikeTheWholeGraph) {
   ASSERT_TRUE(bytes.ok()) << bytes.error().message;
   EXPECT_EQ(bytes->substr(0, 128), whole.substr(0, 128));
   EXPECT_EQ(bytes->substr(128), std::string(bytes->size() - 128, '\0'));
+}
+
+TEST(FabricServer, TheStrideOfASingleRowMayBeAnything) {
+  Worker worker;
+  const LocalGraph graph(&testing::sampling);
+  Graph odd = graph.described(2);
+  for (GraphTensor& tensor : odd.tensors) {
+    if (tensor.op == GGML_OP_ARGSORT) tensor.nb[1] = tensor.nb[2] = tensor.nb[3] = 0;
+  }
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  master.say_bytes(commands_of(graph));
+  std::string frame;
+  append_graph(frame, odd);
+  master.say_bytes(frame);
+  master.say(fabric::Run{2});
+  const auto bytes = master.fetch(graph.result());
+  ASSERT_TRUE(bytes.ok()) << bytes.error().message;
+  EXPECT_EQ(*bytes, graph.computed());
+}
+
+TEST(FabricServer, RowNumbersThatTheGraphComputesAreChecked) {
+  // Numbers made of floats: 0 and 1 at first, then one that is out of range.
+  const LocalGraph graph([](ggml_context* c) {
+    ggml_tensor* numbers =
+        ggml_cast(c, ggml_clamp(c, testing::leaf(c, "x", GGML_TYPE_F32, 3), 0, 1), GGML_TYPE_I32);
+    return ggml_get_rows(c, testing::leaf(c, "rows", GGML_TYPE_F32, 4, 2), numbers);
+  });
+  Worker worker;
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  EXPECT_EQ(result_of(master, graph), graph.computed());
+  Graph wrong = graph.described(2);
+  for (GraphTensor& tensor : wrong.tensors) {
+    const float two = 2;
+    if (tensor.op != GGML_OP_CLAMP) continue;
+    std::memcpy(&tensor.parameters[0], &two, sizeof(two));
+    std::memcpy(&tensor.parameters[1], &two, sizeof(two));
+  }
+  std::string frame;
+  append_graph(frame, wrong);
+  master.say_bytes(frame);
+  master.say(fabric::Run{2});
+  EXPECT_NE(master.last_words().message.find("out of range"), std::string::npos);
 }
 
 /// The product with its weight in the engine's own repacked memory.
@@ -179,6 +213,23 @@ TEST(FabricServer, AHandOffOfAnotherSessionIsRefused) {
   EXPECT_EQ(peer.last_words().code, Code::disconnected);
 }
 
+TEST(FabricServer, APeerMayHandOverAndNothingElse) {
+  Worker worker;
+  Hello hello;
+  hello.role = Role::peer;
+  for (const std::string& frame :
+       {testing::frame_of(Alloc{1, 4}), testing::frame_of(HandOff{1, 4, 2, Format::as_is, "da"}),
+        testing::frame_of(HandOff{1, ~std::uint64_t{0}, 0, Format::as_is, "data"}),
+        std::string(64, '\xff')}) {
+    Master peer(worker.server);
+    ASSERT_TRUE(peer.greet_as(hello).ok());
+    peer.say_bytes(frame);
+    EXPECT_EQ(peer.last_words().code, Code::invalid);
+  }
+  Master master(worker.server);
+  EXPECT_TRUE(master.greet_as_master().ok());
+}
+
 TEST(FabricServer, WithoutTheKeyNothingIsTaken) {
   Worker worker;
   Master master(worker.server);
@@ -241,6 +292,17 @@ TEST(FabricServer, AMasterThatGoesDuringAGraphIsForgotten) {
   EXPECT_TRUE(welcome.ok()) << welcome.error().message;
 }
 
+TEST(FabricServer, BeatsComeWhateverIsWaitedFor) {
+  Worker worker;
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  master.say(Alloc{1, 4});
+  master.say(Pulse{kLeastPulse});
+  master.say(Receive{1, 0, {1, 0, 4}});
+  for (std::uint32_t i = 1; i <= 3; ++i) EXPECT_EQ(master.hear_message<Beat>()->count, i);
+}
+
 TEST(FabricServer, StopEndsWhateverGoesOn) {
   Worker worker;
   Master master(worker.server);
@@ -251,78 +313,6 @@ TEST(FabricServer, StopEndsWhateverGoesOn) {
   Master greeted(worker.server);
   worker.server.stop();
   EXPECT_FALSE(worker.server.busy());
-}
-
-TEST(FabricServer, WeightsComeFromTheStoreOrAreStreamedOnce) {
-  Worker worker;
-  const std::string here = "these bytes are in the store";
-  const std::string missing = "these are not";
-  const Content known = worker.weights.add(here);
-  const Content unknown{hash_of(missing), missing.size()};
-  for (int round = 0; round < 2; ++round) {
-    Master master(worker.server);
-    ASSERT_TRUE(master.greet_as_master().ok());
-    master.say(Open{0, 0, 1, 1});
-    master.say(Inventory{1, {known, unknown}});
-    const auto have = master.hear_message<Have>();
-    ASSERT_TRUE(have.ok());
-    EXPECT_EQ(have->bits, std::vector<std::uint8_t>{static_cast<std::uint8_t>(round == 0 ? 1 : 3)});
-    master.say(Alloc{1, 100});
-    master.say(Weight{7, 1, 0, known});
-    master.say(Weight{8, 1, 50, unknown});
-    master.say(WeightsEnd{2});
-    const auto asked = master.hear_message<Missing>();
-    ASSERT_TRUE(asked.ok());
-    ASSERT_EQ(asked->weights.size(), round == 0 ? 1U : 0U);
-    if (round == 0) {
-      EXPECT_EQ(asked->weights[0], (MissingWeight{8, 0}));
-      master.say(Stream{8, 0, Packing::plain, missing.substr(0, 5)});
-      master.say(Stream{8, 5, Packing::plain, missing.substr(5)});
-    }
-    EXPECT_EQ(*master.fetch({1, 0, here.size()}), here);
-    EXPECT_EQ(*master.fetch({1, 50, missing.size()}), missing);
-    master.hang_up();
-  }
-}
-
-TEST(FabricServer, AStreamThatWasCutGoesOn) {
-  Worker worker;
-  const std::string bytes = "one half, and the other half";
-  const Content content{hash_of(bytes), bytes.size()};
-  for (const std::uint64_t from : {std::uint64_t{0}, std::uint64_t{9}}) {
-    Master master(worker.server);
-    ASSERT_TRUE(master.greet_as_master().ok());
-    master.say(Open{0, 0, 1, 1});
-    master.say(Alloc{1, 100});
-    master.say(Weight{0, 1, 0, content});
-    master.say(WeightsEnd{2});
-    const auto asked = master.hear_message<Missing>();
-    ASSERT_TRUE(asked.ok());
-    EXPECT_EQ(asked->weights[0], (MissingWeight{0, from}));
-    master.say(Stream{0, from, Packing::plain, from == 0 ? bytes.substr(0, 9) : bytes.substr(9)});
-    if (from != 0) {
-      EXPECT_EQ(*master.fetch({1, 0, bytes.size()}), bytes);
-    }
-    master.say(Ping{1});
-    ASSERT_TRUE(master.hear_message<Pong>().ok());
-    master.hang_up();
-  }
-}
-
-TEST(FabricServer, AWeightOfAnotherContentIsNeverUsed) {
-  Worker worker;
-  Master master(worker.server);
-  ASSERT_TRUE(master.greet_as_master().ok());
-  master.say(Open{0, 0, 1, 1});
-  master.say(Alloc{1, 100});
-  const Content content{hash_of("good"), 4};
-  master.say(Weight{0, 1, 0, content});
-  master.say(WeightsEnd{2});
-  ASSERT_TRUE(master.hear_message<Missing>().ok());
-  master.say(Stream{0, 0, Packing::plain, "evil"});
-  EXPECT_EQ(master.last_words().code, Code::invalid);
-  EXPECT_FALSE(worker.weights.has(content));
-  EXPECT_EQ(worker.weights.kept(content), 0U);
 }
 
 TEST(FabricServer, TheTimelineSaysWhatWasDone) {

@@ -25,10 +25,24 @@ Session::Session(Channel& channel, FrameReader& reader, const WorkerSettings& se
                  WeightSource& weights)
     : channel_(channel),
       reader_(reader),
+      patience_(settings.patience),
       queue_(kQueuedBytes),
-      executor_(settings, mailbox, weights, [this, patience = settings.patience](std::string_view frame) {
-        return channel_.write_all(frame, patience);
-      }) {}
+      executor_(settings, mailbox, weights,
+                {[this](std::string_view frame) { return write(frame); },
+                 [this](Milliseconds interval) { heart_.set(interval); }}),
+      heart_([this] { beat(); }) {}
+
+Result<void> Session::write(std::string_view frame) {
+  const std::scoped_lock lock(writing_);
+  return channel_.write_all(frame, patience_);
+}
+
+void Session::beat() {
+  std::string frame;
+  append_message(frame, Beat{++beats_});
+  // A master that is gone is seen by the thread that reads.
+  (void)write(frame);
+}
 
 void Session::read_all() {
   while (true) {
@@ -75,8 +89,11 @@ Error Session::run() {
   });
   const Outcome outcome = work();
   ending_ = true;
+  heart_.set(Milliseconds(0));
   if (!outcome.master_gone) {
-    tell(channel_, outcome.why, executor_.stage(), outcome.about);
+    // Where a beat waits for a master that takes nothing, words would wait too.
+    const std::unique_lock lock(writing_, std::try_to_lock);
+    if (lock.owns_lock()) tell(channel_, outcome.why, executor_.stage(), outcome.about);
     queue_.abandon();
     channel_.finish_writing();
     over.get_future().wait_for(kDrainTime);

@@ -2,9 +2,13 @@
 // computes.
 #pragma once
 
+#include <atomic>
+#include <mutex>
+
 #include "fabric/worker/channel.h"
 #include "fabric/worker/command_queue.h"
 #include "fabric/worker/executor.h"
+#include "fabric/worker/heart.h"
 
 namespace caravan::fabric::worker {
 
@@ -33,11 +37,18 @@ class Session {
   Outcome work();
   Result<void> execute(const Frame& frame);
 
+  Result<void> write(std::string_view frame);
+  void beat();
+
   Channel& channel_;
   FrameReader& reader_;
+  const Milliseconds patience_;
+  std::mutex writing_;
+  std::uint32_t beats_ = 0;
   CommandQueue queue_;
   Executor executor_;
   std::atomic<bool> ending_{false};
+  Heart heart_;
 };
 
 }  // namespace caravan::fabric::worker

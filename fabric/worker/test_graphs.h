@@ -79,6 +79,39 @@ inline ggml_tensor* copies(ggml_context* c) {
   return ggml_concat(c, ggml_silu(c, all), ggml_repeat_4d(c, ggml_norm(c, values, 1e-5F), 64, 8, 1, 1), 0);
 }
 
+/// What sampling on a device is made of.
+inline ggml_tensor* sampling(ggml_context* c) {
+  ggml_tensor* odds = leaf(c, "odds", GGML_TYPE_F32, 96);
+  ggml_tensor* best = ggml_top_k(c, odds, 8);
+  ggml_tensor* rows = ggml_reshape_2d(c, odds, 1, 96);
+  ggml_tensor* kept = ggml_reshape_1d(c, ggml_get_rows(c, rows, best), 8);
+  ggml_tensor* sorted = ggml_argsort(c, kept, GGML_SORT_ORDER_DESC);
+  kept = ggml_reshape_1d(c, ggml_get_rows(c, ggml_reshape_2d(c, kept, 1, 8), sorted), 8);
+  ggml_tensor* sums = ggml_cumsum(c, ggml_soft_max(c, kept));
+  ggml_tensor* over = ggml_step(c, ggml_scale_bias(c, sums, -1, 0.9F));
+  ggml_tensor* none = ggml_fill(c, kept, -1e9F);
+  kept = ggml_add(c, ggml_mul(c, kept, over), ggml_mul(c, none, ggml_scale_bias(c, over, -1, 1)));
+  ggml_tensor* chosen =
+      ggml_argmax(c, ggml_add(c, ggml_log(c, ggml_soft_max(c, kept)), ggml_arange(c, 0, 8, 1)));
+  return ggml_get_rows(c, ggml_reshape_2d(c, best, 1, 8), chosen);
+}
+
+/// What is left over: other activations, norms, biases of experts, triangles, transforms.
+inline ggml_tensor* odds_and_ends(ggml_context* c) {
+  ggml_tensor* x = leaf(c, "x", GGML_TYPE_F32, 64, 64);
+  ggml_tensor* y = ggml_geglu(c, ggml_concat(c, x, ggml_gelu(c, x), 0));
+  y = ggml_l2_norm(c, ggml_add(c, y, ggml_tri(c, x, GGML_TRI_TYPE_LOWER_DIAG)), 1e-5F);
+  ggml_tensor* turned = ggml_mul_mat(c, leaf(c, "hadamard", GGML_TYPE_F32, 64, 64), y);
+  turned->op_params[1] = GGML_HINT_SRC0_IS_HADAMARD;
+  y = ggml_clamp(c, ggml_sub(c, turned, ggml_sqr(c, x)), -1, 1);
+  y = ggml_div(c, ggml_sin(c, y), ggml_scale_bias(c, ggml_cos(c, x), 1, 3));
+  ggml_tensor* biased =
+      ggml_add_id(c, ggml_reshape_3d(c, y, 64, 2, 32), leaf(c, "biases", GGML_TYPE_F32, 64, 4),
+                  leaf(c, "ids", GGML_TYPE_I32, 2, 32));
+  ggml_tensor* means = ggml_mean(c, biased);
+  return ggml_add(c, ggml_reshape_2d(c, means, 64, 1), ggml_sum(c, biased));
+}
+
 struct NamedGraph {
   const char* name;
   LocalGraph::Build build;
@@ -88,7 +121,9 @@ inline std::vector<NamedGraph> named_graphs() {
           {"layer", [](ggml_context* c) { return layer(c, false); }},
           {"layer with flash attention", [](ggml_context* c) { return layer(c, true); }},
           {"experts", &experts},
-          {"copies", &copies}};
+          {"copies", &copies},
+          {"sampling", &sampling},
+          {"odds and ends", &odds_and_ends}};
 }
 
 }  // namespace caravan::fabric::worker::testing

@@ -36,6 +36,20 @@ inline std::pair<Descriptor, Descriptor> socket_pair() {
   return {Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
+inline WorkerSettings settings() {
+  WorkerSettings settings;
+  settings.memory_limit = std::uint64_t{32} << 20U;
+  return settings;
+}
+
+/// A worker in this process.
+struct Worker {
+  explicit Worker(std::uint8_t key = 1, WorkerSettings how = settings())
+      : server(identity(key), how, weights, nullptr) {}
+  WeightsInMemory weights;
+  Server server;
+};
+
 class Master {
  public:
   explicit Master(Server& server) {

@@ -47,9 +47,29 @@ void add_addresses(cluster::Condition& condition) {
 
 }  // namespace
 
+/// Where devices that are linked with this one say that they are, and where they were reached from here.
+std::vector<cluster::Place> ClusterSide::Inner::places() const {
+  std::vector<cluster::Place> places;
+  const auto add = [&](cluster::Place place) {
+    const bool is_new = std::find(places.begin(), places.end(), place) == places.end();
+    if (is_new && places.size() < cluster::kMostPlaces) places.push_back(std::move(place));
+  };
+  for (const PeerView& peer : mesh->peers()) {
+    if (!peer.linked) continue;
+    for (const link::LinkAddress& known : mesh->known_addresses(peer.device))
+      add({peer.device, known.host, known.port});
+    const cluster::Condition* told = conditions.now_of(peer.device);
+    if (told == nullptr || told->link_port == 0) continue;
+    for (const cluster::OwnAddress& own : told->addresses) add({peer.device, own.address, told->link_port});
+  }
+  return places;
+}
+
 cluster::Condition ClusterSide::Inner::own_condition() const {
   cluster::Condition condition = senses.now();
   add_addresses(condition);
+  condition.link_port = mesh->port();
+  condition.places = places();
   condition.links = conditions.links();
   condition.ways = conditions.ways(Clock::now());
   const link::MembershipSummary summary = roster.membership().summary();
@@ -80,6 +100,11 @@ bool ClusterSide::Inner::take_condition(const std::string& device, const std::st
   auto told = cluster::condition_from_json(body);
   if (!told) return true;  // what is known stays as it is
   if (told->rates) replicas.reported(device, told->rates->requests);
+  std::vector<cluster::Place> told_places = told->places;
+  for (const cluster::OwnAddress& own : told->addresses) {
+    if (told->link_port > 0) told_places.push_back({device, own.address, told->link_port});
+  }
+  mesh->told_of(device, std::move(told_places));
   conditions.heard(device, std::move(*told), roster.membership().summary(), Clock::now());
   changed();
   return true;

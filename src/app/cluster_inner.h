@@ -68,6 +68,7 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   std::vector<ReplicaOffer> offers(const std::string& model, bool is_here) const;
   // cluster_conditions.cpp
   cluster::Condition own_condition() const;
+  std::vector<cluster::Place> places() const;
   asio::awaitable<void> tell_conditions();
   void tell_condition_to(const std::string& device);
   bool take_condition(const std::string& device, const std::string& name, const Json& body);

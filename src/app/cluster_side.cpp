@@ -227,6 +227,7 @@ Result<std::uint16_t> ClusterSide::Inner::target(const std::string& name) const 
 void ClusterSide::Inner::tell_state() {
   cluster::NodeState state = node.state();
   state.device = roster.self();
+  state.controller = deployer->controller_sign();
   Json body = to_json(state);
   body["round_trips"] = Json::object();
   for (const PeerView& peer : mesh->peers()) {

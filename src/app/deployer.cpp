@@ -294,6 +294,10 @@ void Deployer::stop() {
   inner_->wake.cancel();
 }
 
+std::optional<cluster::ControllerSign> Deployer::controller_sign() const {
+  return inner_->conductor.controller_sign(Clock::now());
+}
+
 const cluster::Desired& Deployer::desired() const { return inner_->conductor.desired(); }
 
 std::vector<cluster::WishChange> Deployer::pending() const { return inner_->conductor.pending(); }

@@ -67,6 +67,8 @@ class Deployer {
   void stop();
 
   const cluster::Desired& desired() const;
+  /// For this device's state.
+  std::optional<cluster::ControllerSign> controller_sign() const;
   /// Asked for here, and not confirmed by the controller yet.
   std::vector<cluster::WishChange> pending() const;
   /// {"controller", "epoch", "deployments": [{"model", "stage", "error", "replicas": [{"shares": [...],

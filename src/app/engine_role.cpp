@@ -4,14 +4,17 @@
 #include <chrono>
 #include <utility>
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <fmt/format.h>
 
+#include "engine/fabric_worker.h"
 #include "engine/llama_server.h"
 #include "engine/rpc_server.h"
 
 namespace caravan::app {
 
 namespace asio = boost::asio;
+using namespace asio::experimental::awaitable_operators;
 
 namespace {
 
@@ -40,10 +43,18 @@ struct EngineRole::Inner {
   std::optional<Error> error;
   std::vector<NamedTunnel> tunnels;
   std::unique_ptr<engine::RpcServer> rpc_server;
+  std::unique_ptr<engine::FabricWorker> fabric_worker;  ///< of a worker, or of the master's own layers
+  std::unique_ptr<link::Tunnel> hand_off;
   std::unique_ptr<engine::LlamaServer> llama_server;
   std::optional<engine::HttpAddress> backend;
 
+  bool uses_fabric() const { return assignment.data_path == cluster::DataPath::fabric; }
   asio::awaitable<void> run_worker();
+  asio::awaitable<void> run_fabric_worker();
+  asio::awaitable<Result<void>> start_fabric_worker();
+  Result<void> add_fabric(engine::MasterArguments& arguments);
+  asio::awaitable<void> serve();
+  asio::awaitable<void> watch_fabric();
   asio::awaitable<void> run_master();
   Result<engine::MasterArguments> open_tunnels();
   double progress() const;
@@ -80,7 +91,33 @@ asio::awaitable<void> EngineRole::run() {
   if (inner_->assignment.role == cluster::Role::master) co_await inner_->run_master();
 }
 
+/// Its output is beside the other engine program's.
+asio::awaitable<Result<void>> EngineRole::Inner::start_fabric_worker() {
+  auto files = engine::locate_fabric();
+  if (!files) co_return with_context(files.error(), "the fast data path");
+  engine::FabricWorkerSpec spec{*files, engine.files, assignment.threads,
+                                log.parent_path() / "caravan-worker.log"};
+  auto started = co_await engine::FabricWorker::start(executor, std::move(spec), kRpcServerStart);
+  if (!started) co_return started.error();
+  fabric_worker = std::move(*started);
+  co_return Result<void>();
+}
+
+asio::awaitable<void> EngineRole::Inner::run_fabric_worker() {
+  const auto started = co_await start_fabric_worker();
+  if (!started) co_return fail(started.error());
+  if (!assignment.next.empty()) {
+    auto opened = open_tunnel({.device = assignment.next});
+    if (!opened) co_return fail(with_context(opened.error(), "tunnel to " + assignment.next));
+    hand_off = std::move(*opened);
+  }
+  become(cluster::Phase::ready);
+  const engine::ExitReport report = co_await fabric_worker->exited();
+  if (report.cause != engine::ExitCause::asked) fail(report.error);
+}
+
 asio::awaitable<void> EngineRole::Inner::run_worker() {
+  if (uses_fabric()) co_return co_await run_fabric_worker();
   engine::RpcServerSpec spec{engine.files, engine.rpc_flags, assignment.rank, assignment.threads, log};
   auto started = co_await engine::RpcServer::start(executor, std::move(spec), kRpcServerStart);
   if (!started) co_return fail(started.error());
@@ -111,9 +148,38 @@ Result<engine::MasterArguments> EngineRole::Inner::open_tunnels() {
   return arguments;
 }
 
+/// The stages: this device's own layers, when it has any, then the workers.
+Result<void> EngineRole::Inner::add_fabric(engine::MasterArguments& arguments) {
+  const auto files = engine::locate_fabric();
+  if (!files) return with_context(files.error(), "the fast data path");
+  std::vector<engine::FabricStage> stages;
+  if (fabric_worker) {
+    stages.push_back({"this device", fabric_worker->address(), "", fabric_worker->key(), assignment.threads});
+  }
+  for (std::size_t i = 0; i < assignment.workers.size(); ++i) {
+    const cluster::WorkerEndpoint& worker = assignment.workers[i];
+    const engine::TcpAddress& tunnel = arguments.workers[i];
+    // The first worker is reached from here, by the master's own stage too.
+    const std::string peer = i == 0 ? engine::to_string(engine::HttpAddress(tunnel)) : worker.peer;
+    stages.push_back({worker.device, tunnel, stages.empty() ? "" : peer, worker.key, 0});
+  }
+  const fs::path plan = log.parent_path() / "fabric-plan.json";
+  if (auto written = write_file_atomically(plan, engine::fabric_plan(stages, arguments.head)); !written)
+    return written.error();
+  arguments.fabric = engine::FabricUse{files->module, plan};
+  return {};
+}
+
 asio::awaitable<void> EngineRole::Inner::run_master() {
-  const auto arguments = open_tunnels();
+  if (uses_fabric() && assignment.layers.front() > 0) {
+    const auto started = co_await start_fabric_worker();
+    if (!started) co_return fail(started.error());
+  }
+  auto arguments = open_tunnels();
   if (!arguments) co_return fail(arguments.error());
+  if (uses_fabric()) {
+    if (auto added = add_fabric(*arguments); !added) co_return fail(added.error());
+  }
   auto started =
       engine::LlamaServer::start(executor, engine, *arguments, log, [this](engine::LoadStep) { changed(); });
   if (!started) co_return fail(started.error());
@@ -123,15 +189,28 @@ asio::awaitable<void> EngineRole::Inner::run_master() {
   if (!address) co_return fail(address.error());
   backend = *address;
   become(cluster::Phase::ready);
+  co_await (serve() || watch_fabric());
+}
+
+asio::awaitable<void> EngineRole::Inner::serve() {
   const engine::ExitReport report = co_await llama_server->exited();
   backend.reset();
   if (report.cause != engine::ExitCause::asked) fail(report.error);
+}
+
+/// llama-server goes on when a stage has failed, and answers nothing any more.
+asio::awaitable<void> EngineRole::Inner::watch_fabric() {
+  Error failure = co_await llama_server->fabric_failed();
+  backend.reset();
+  fail(std::move(failure));
 }
 
 asio::awaitable<void> EngineRole::stop() {
   inner_->backend.reset();
   if (inner_->llama_server) co_await inner_->llama_server->stop(kStopGrace);
   if (inner_->rpc_server) co_await inner_->rpc_server->stop(kStopGrace);
+  if (inner_->fabric_worker) co_await inner_->fabric_worker->stop(kStopGrace);
+  inner_->hand_off.reset();
   inner_->tunnels.clear();
 }
 
@@ -164,6 +243,14 @@ void EngineRole::describe(cluster::NodeState& state) const {
     state.rpc_port = inner.rpc_server->address().port;
     state.engine_pids.push_back(inner.rpc_server->pid());
   }
+  if (inner.fabric_worker) {
+    state.engine_pids.push_back(inner.fabric_worker->pid());
+    if (inner.assignment.role == cluster::Role::worker) {
+      state.rpc_port = inner.fabric_worker->address().port;
+      state.worker_key = inner.fabric_worker->key();
+    }
+  }
+  if (inner.hand_off) state.hand_off_port = inner.hand_off->local_port();
   if (!inner.llama_server) return;
   state.engine_pids.push_back(inner.llama_server->pid());
   if (inner.phase != cluster::Phase::ready) return;

@@ -11,9 +11,11 @@
 #include <fmt/format.h>
 
 #include "app/pairing_talk.h"
+#include "app/roster.h"
 #include "base/text.h"
 #include "link/dial.h"
 #include "link/discovery.h"
+#include "link/known_addresses.h"
 #include "link/membership_store.h"
 #include "link/pairing_numeric.h"
 
@@ -51,6 +53,7 @@ asio::awaitable<Result<std::shared_ptr<PairingTalk>>> talk_to(const link::Identi
         co_await link::dial_pairing(executor, identity, address.host, address.port, std::move(check));
     if (socket) {
       auto talk = std::make_shared<PairingTalk>(executor, std::move(*socket));
+      talk->dialled = address;
       asio::co_spawn(executor, PairingTalk::read(talk), asio::detached);
       co_return talk;
     }
@@ -61,13 +64,17 @@ asio::awaitable<Result<std::shared_ptr<PairingTalk>>> talk_to(const link::Identi
 
 /// What the owner gave is checked against the key that was talked to, and replaces a cluster of one's own.
 Result<Joined> settle(const fs::path& folder, const link::Identity& identity, const std::string& document,
-                      const link::PublicKey& inviter) {
+                      const link::PublicKey& inviter, const link::LinkAddress& dialled) {
   auto membership = link::Membership::join(document, inviter, identity.public_key());
   if (!membership) return membership.error();
   if (auto retired = link::retire_membership(folder); !retired) return retired.error();
   std::error_code ignored;  // what should run is the new cluster's business
   fs::remove(folder / "deployment.json", ignored);
   if (auto saved = link::save_membership(folder, *membership); !saved) return saved.error();
+  // Where no beacon gets through, nothing else would tell the node where the others are.
+  link::KnownAddresses known;
+  known.used(link::device_id(inviter), dialled, seconds_now());
+  if (auto saved = link::save_addresses(folder / "addresses.json", known); !saved) return saved.error();
   return Joined{membership->state().cluster_name, membership->state().members.size()};
 }
 
@@ -87,7 +94,7 @@ asio::awaitable<Result<Joined>> join_with(const fs::path& folder, const link::Id
   talk->end();
   if (failure) co_return *failure;
   if (!document) co_return Error{Code::disconnected, "the other device ended the pairing", "try again"};
-  co_return settle(folder, identity, *document, inviter);
+  co_return settle(folder, identity, *document, inviter, talk->dialled);
 }
 
 Result<std::string> binding_of(PairingTalk& talk) {

@@ -12,9 +12,9 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <spdlog/spdlog.h>
 
+#include "app/whereabouts.h"
 #include "link/dial_policy.h"
 #include "link/discovery.h"
-#include "link/known_addresses.h"
 
 namespace caravan::app {
 
@@ -47,6 +47,7 @@ struct Mesh::Inner : std::enable_shared_from_this<Mesh::Inner> {
         options(std::move(chosen)),
         events(std::move(told)),
         policy(who.self()),
+        whereabouts(options.folder / "addresses.json"),
         dial_timer(loop, TimePoint::max()) {}
 
   Result<void> open();
@@ -72,8 +73,8 @@ struct Mesh::Inner : std::enable_shared_from_this<Mesh::Inner> {
   MeshOptions options;
   MeshEvents events;
   link::DialPolicy policy;
+  Whereabouts whereabouts;
   asio::steady_timer dial_timer;
-  link::KnownAddresses known;
   std::set<std::string> members;  ///< as of the last membership_changed()
   std::map<std::string, TimePoint> last_seen;
   std::string instance = link::hex(link::bytes_of(link::random_bytes(8)));
@@ -90,8 +91,6 @@ Result<void> Mesh::Inner::open() {
   auto opened = link::Link::open(executor, roster.identity(), link_options, owner());
   if (!opened) return opened.error();
   link = std::move(*opened);
-  // What is known of addresses only saves time: a file that cannot be read is begun anew.
-  if (auto loaded = link::load_addresses(options.folder / "addresses.json")) known = std::move(*loaded);
   start_discovery();
   for (const link::LinkAddress& address : options.peers) policy.add_by_hand(address, Clock::now());
   membership_changed();
@@ -216,7 +215,7 @@ void Mesh::Inner::membership_changed() {
     discovery->neighbours().set_members(now);
     discovery->announce(beacon());
   }
-  known.keep_only(now);
+  whereabouts.keep_only(now);
   if (auto document = parse_json(roster.membership().document(), link::kMaxDocumentBytes))
     broadcast(kDocument, *document);
   const std::set<std::string> before = std::exchange(members, now);
@@ -241,17 +240,12 @@ void Mesh::Inner::cut_off(const std::string& device) {
 
 void Mesh::Inner::refresh_addresses() {
   for (const std::string& device : members) {
-    std::vector<link::LinkAddress> addresses;
-    const auto add = [&](const link::LinkAddress& address) {
-      if (std::find(addresses.begin(), addresses.end(), address) == addresses.end())
-        addresses.push_back(address);
-    };
-    const link::Neighbour* heard = discovery ? discovery->neighbours().find(device) : nullptr;
-    if (heard != nullptr) {
-      for (const link::HeardAddress& entry : heard->addresses) add(entry.address);
+    std::vector<link::LinkAddress> heard;
+    const link::Neighbour* neighbour = discovery ? discovery->neighbours().find(device) : nullptr;
+    if (neighbour != nullptr) {
+      for (const link::HeardAddress& entry : neighbour->addresses) heard.push_back(entry.address);
     }
-    for (const link::KnownAddress& entry : known.of(device)) add(entry.address);
-    policy.set_addresses(device, std::move(addresses), Clock::now());
+    policy.set_addresses(device, whereabouts.all(device, std::move(heard)), Clock::now());
   }
   dial_timer.cancel();
 }
@@ -271,10 +265,8 @@ asio::awaitable<void> Mesh::Inner::dial(std::shared_ptr<Inner> self, link::Dial 
   const std::string reached = session ? (*session)->peer() : "";
   self->policy.done(target, reached, Clock::now());
   if (session) {
-    self->known.used(reached, target.address, seconds_now());
+    self->whereabouts.used(reached, target.address);
     if (self->discovery) self->discovery->neighbours().proved(reached, target.address, Clock::now());
-    // Only a hint for later: nothing is lost when it cannot be written.
-    (void)link::save_addresses(self->options.folder / "addresses.json", self->known);
   } else if (session.error().code == Code::invalid && self->discovery) {
     self->discovery->neighbours().failed(target.device, target.address);
   }
@@ -348,6 +340,15 @@ std::vector<PeerView> Mesh::peers() const {
     views.push_back(std::move(view));
   }
   return views;
+}
+
+std::vector<link::LinkAddress> Mesh::known_addresses(const std::string& device) const {
+  return inner_->whereabouts.known(device);
+}
+
+void Mesh::told_of(const std::string& teller, std::vector<cluster::Place> places) {
+  if (!inner_->members.contains(teller)) return;
+  if (inner_->whereabouts.told(teller, std::move(places))) inner_->refresh_addresses();
 }
 
 bool Mesh::is_linked(const std::string& device) const { return inner_->link->session(device) != nullptr; }

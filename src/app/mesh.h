@@ -14,6 +14,7 @@
 
 #include "app/roster.h"
 #include "base/json.h"
+#include "cluster/condition.h"
 #include "link/link.h"
 #include "link/neighbours.h"
 
@@ -78,6 +79,10 @@ class Mesh {
   std::vector<link::Neighbour> neighbours() const;
 
   std::vector<PeerView> peers() const;
+  /// Where links to a member came up, by dialling from here; the one used last comes first.
+  std::vector<link::LinkAddress> known_addresses(const std::string& device) const;
+  /// A member tells where others may be reached: tried after what this device knows itself.
+  void told_of(const std::string& teller, std::vector<cluster::Place> places);
   bool is_linked(const std::string& device) const;
   std::optional<link::RoundTrip> round_trip(const std::string& device) const;
 

@@ -19,6 +19,7 @@
 #include "engine/change.h"
 #include "link/dial.h"
 #include "link/message_socket.h"
+#include "link/neighbours.h"
 #include "link/pairing_message.h"
 
 namespace caravan::app {
@@ -31,6 +32,7 @@ struct PairingTalk {
       : socket(std::move(with)), change(executor) {}
 
   std::unique_ptr<link::MessageSocket> socket;
+  link::LinkAddress dialled;  ///< by the one who joins
   std::optional<std::string> inbox;
   std::optional<Error> broken;
   std::optional<bool> answer;  ///< the person's, to the digits

@@ -42,6 +42,7 @@ struct Arguments {
   int devices = 0;
   std::string memory;
   std::string model = "smollm2-135m";
+  std::string data_path = "rpc";
   std::string prompt = "What is the capital of France? Answer in one sentence.";
   std::string engine;
   int context = 2048;
@@ -244,6 +245,8 @@ asio::awaitable<Result<void>> Demo::serve_and_ask() {
   deployment.model_path = model_path_.string();
   deployment.model_name = arguments_.model.find('/') == std::string::npos ? arguments_.model : model_.name;
   deployment.plan = plan_;
+  deployment.data_path = cluster::data_path_from(arguments_.data_path).value_or(cluster::DataPath::rpc);
+  deployment.is_one_machine = true;
   deployment.threads = std::max(1, device::read_cores().decode.count / static_cast<int>(plan_.shares.size()));
   auto outcome = co_await (cluster_->run(deployment) || converse());
   if (outcome.index() == 1) co_return std::get<1>(std::move(outcome));
@@ -311,6 +314,11 @@ void add_demo(CLI::App& root, const std::function<void(std::function<int()>)>& r
       ->capture_default_str();
   command->add_option("--max-tokens", arguments->max_tokens, "Longest answer")
       ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command
+      ->add_option("--data-path", arguments->data_path,
+                   "How devices exchange results: rpc, llama.cpp's own, or fabric (new: faster, less tried)")
+      ->check(CLI::IsMember({"rpc", "fabric"}))
       ->capture_default_str();
   command->add_option("--port", arguments->port, "Port of the API (default: 8080, or any free one)")
       ->check(CLI::Range(1, 65535));

@@ -35,6 +35,7 @@ The model is fetched here if it is not here yet. It comes back by itself after r
 struct Arguments {
   std::string model;
   std::string objective = "latency";
+  std::string data_path = "rpc";
   std::string keep_free = "0";
   std::vector<std::string> use;
   std::vector<std::string> avoid;
@@ -76,6 +77,7 @@ Result<Json> asked_from(const Arguments& arguments) {
               {"avoid", arguments.avoid},
               {"keep_free", keep_free->count},
               {"beside", arguments.beside},
+              {"data_path", arguments.data_path},
               {"plain", to_json(*plain)}};
 }
 
@@ -191,6 +193,11 @@ void add_serve(CLI::App& root, const std::function<void(std::function<int()>)>& 
       ->add_option("--plain-worker", arguments->plain,
                    "Address of a stock RPC server that takes part, port 50052 if not given: no encryption")
       ->delimiter(',');
+  command
+      ->add_option("--data-path", arguments->data_path,
+                   "How devices exchange results: rpc, llama.cpp's own, or fabric (new: faster, less tried)")
+      ->check(CLI::IsMember({"rpc", "fabric"}))
+      ->capture_default_str();
   command->add_option("--keep-free", arguments->keep_free, "Memory to leave alone on each device")
       ->capture_default_str();
   CLI::Option* beside =

@@ -74,12 +74,25 @@ MeasuredLink read_link(Fields& parent, const Json& value) {
   return link;
 }
 
+int read_port(Fields& fields, const char* name, int least) {
+  const int port = fields.small_or(name, 0);
+  if (port < least || port > 65535) fields.fail(name, "is no port");
+  return port;
+}
+
 OwnAddress read_address(Fields& parent, const Json& value) {
   Fields fields(value, "addresses[]");
   OwnAddress address{short_text(fields, "address"), fields.small("prefix")};
   if (address.prefix > 128) fields.fail("prefix", "must be at most 128");
   if (!fields.ok()) parent.fail(fields.error());
   return address;
+}
+
+Place read_place(Fields& parent, const Json& value) {
+  Fields fields(value, "places[]");
+  Place place{short_text(fields, "device"), short_text(fields, "host"), read_port(fields, "port", 1)};
+  if (!fields.ok()) parent.fail(fields.error());
+  return place;
 }
 
 Way read_way(Fields& parent, const Json& value) {
@@ -109,6 +122,9 @@ void read_body(Fields& fields, const Json& value, Condition& condition) {
     condition.links.push_back(read_link(fields, item));
   for (const Json& item : bounded(fields, "addresses", kMostOwnAddresses))
     condition.addresses.push_back(read_address(fields, item));
+  condition.link_port = read_port(fields, "link_port", 0);
+  for (const Json& item : bounded(fields, "places", kMostPlaces))
+    condition.places.push_back(read_place(fields, item));
   condition.is_hotspot = fields.flag_or("hotspot", false);
   condition.membership_version = fields.whole_or("membership_version", 0);
   condition.membership_digest = fields.text_or("membership_digest", "");
@@ -136,6 +152,9 @@ Json to_json(const Condition& condition) {
   Json& addresses = value["addresses"] = Json::array();
   for (const OwnAddress& own : condition.addresses)
     addresses.push_back({{"address", own.address}, {"prefix", own.prefix}});
+  if (condition.link_port > 0) value["link_port"] = condition.link_port;
+  for (const Place& place : condition.places)
+    value["places"].push_back({{"device", place.device}, {"host", place.host}, {"port", place.port}});
   if (condition.is_hotspot) value["hotspot"] = true;
   value["membership_version"] = condition.membership_version;
   value["membership_digest"] = condition.membership_digest;

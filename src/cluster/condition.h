@@ -17,6 +17,7 @@ inline constexpr int kConditionVersion = 1;
 inline constexpr std::size_t kMostWays = 128;
 inline constexpr std::size_t kMostMeasuredLinks = 64;
 inline constexpr std::size_t kMostOwnAddresses = 32;
+inline constexpr std::size_t kMostPlaces = 256;
 
 /// Tokens a second; 0: nothing was measured.
 struct TokenRates {
@@ -51,6 +52,15 @@ struct OwnAddress {
   bool operator==(const OwnAddress&) const = default;
 };
 
+/// Where another member's link port may be reached: as that one says, or as this device has reached it.
+struct Place {
+  std::string device;
+  std::string host;
+  int port = 0;
+
+  bool operator==(const Place&) const = default;
+};
+
 /// The last try of one device to connect to another, which it has no link with.
 struct Way {
   std::string from;  ///< ids
@@ -71,6 +81,8 @@ struct Condition {
   std::optional<AnswerRates> rates;
   std::vector<MeasuredLink> links;
   std::vector<OwnAddress> addresses;
+  int link_port = 0;                     ///< at each of them; 0: it does not tell
+  std::vector<Place> places;             ///< of devices that it is linked with
   bool is_hotspot = false;               ///< it is the access point of others
   std::uint64_t membership_version = 0;  ///< 0: it does not tell
   std::string membership_digest;

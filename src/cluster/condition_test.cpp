@@ -30,6 +30,23 @@ void expect_refused(const char* field, const Json& value) {
   EXPECT_NE(read.error().message.find(field), std::string::npos) << read.error().message;
 }
 
+TEST(Condition, PlacesOfOthersAreOptionalAndChecked) {
+  Json json = Json::parse(kLeast);
+  json["link_port"] = 7433U;
+  json["places"] = {{{"device", "c"}, {"host", "10.0.0.7"}, {"port", 7433U}}};
+  const auto read = condition_from_json(json);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->link_port, 7433);
+  EXPECT_EQ(read->places, (std::vector<Place>{{"c", "10.0.0.7", 7433}}));
+  EXPECT_EQ(to_json(*read), json);
+  expect_refused("link_port", 65536);
+  expect_refused("places", std::vector<Json>(257, json["places"][0]));
+  for (const Json& bad : {Json(0), Json(65536), Json("7433")}) {
+    json["places"][0]["port"] = bad;
+    expect_refused("places", json["places"]);
+  }
+}
+
 TEST(Condition, GoldenBytesGoThereAndBack) {
   for (const char* golden : {kGolden, kLeast}) {
     const auto read = condition_from_json(Json::parse(golden));

@@ -59,6 +59,16 @@ std::vector<WishChange> Conductor::pending() const {
   return changes;
 }
 
+std::optional<ControllerSign> Conductor::controller_sign(TimePoint now) const {
+  const auto controller = commons_.peers.find(desired().controller);
+  if (controller == commons_.peers.end()) return std::nullopt;
+  Clock::duration age{0};
+  if (!controller->second.linked)
+    age = std::min<Clock::duration>(now - controller->second.since, now - controller_heard_ + kHearsay);
+  return ControllerSign{desired().epoch, std::chrono::ceil<std::chrono::milliseconds>(
+                                             std::min<Clock::duration>(age, kOldestSign))};
+}
+
 void Conductor::handle(const DesiredHeard& event, TimePoint now, Actions& actions) {
   if (is_newer(event.desired, desired())) adopt(event.desired, now, actions);
 }
@@ -153,6 +163,9 @@ void Conductor::handle(const StateReported& event, TimePoint now, Actions& actio
   if (peer == commons_.peers.end() || !peer->second.linked) return;
   peer->second.state = event.state;
   if (event.state.busy > 0) quiet_since_ = now;
+  const auto& sign = event.state.controller;
+  if (sign && sign->epoch == desired().epoch && event.state.device != self_)
+    controller_heard_ = std::max<TimePoint>(controller_heard_, now - sign->age);
   for (const auto& one : fulfilments_) one->reported(event.state, now, actions);
   stop_stray(event.state, actions);
 }
@@ -211,6 +224,7 @@ void Conductor::fulfil(bool patient, TimePoint now) {
 /// Whatever ran under this device's control is the new controller's business now.
 void Conductor::adopt(Desired desired, TimePoint now, Actions& actions) {
   commons_.desired = std::move(desired);
+  controller_heard_ = {};
   begin_anew_ = false;
   fulfilments_.clear();
   Peer& controller = commons_.peers[this->desired().controller];
@@ -268,7 +282,7 @@ std::optional<TimePoint> Conductor::take_over_at() const {
     const auto controller = commons_.peers.find(desired().controller);
     if (controller == commons_.peers.end() || controller->second.linked) return std::nullopt;
     if (pending_.empty() && !holds_any(commons_.peers.at(self_))) return std::nullopt;
-    at = controller->second.since + kTakeOver;
+    at = std::max(controller->second.since, controller_heard_) + kTakeOver;
     for (const auto& [device, peer] : commons_.peers) {
       if (device < self_ && peer.linked && holds_any(peer)) at += kTakeOverStep;
     }

@@ -9,7 +9,9 @@
 //    change in it, it hands it over again whenever it meets the controller.
 // 3. When the controller is gone for kTakeOver, a device that holds a wished model's file takes over; several
 //    wait for each other in the order of their ids. A device with a change that is not made yet takes over as
-//    well, and makes it. What answers meanwhile is left alone until nobody waits for it.
+//    well, and makes it. Gone is who neither this device nor one that it is linked with, and so on, has
+//    seen: devices that cannot reach each other need not both control. What answers meanwhile is left alone
+//    until nobody waits for it.
 // 4. A device whose controller is gone ends by itself what nobody wants or uses any more.
 #pragma once
 
@@ -68,6 +70,9 @@ class Conductor {
  public:
   static constexpr std::chrono::seconds kTakeOver{10};
   static constexpr std::chrono::seconds kTakeOverStep{3};  ///< for each holder with a lower id
+  /// Added at each hand through which a sign of the controller goes: what two devices tell each other of one
+  /// that is gone grows older, however long their messages take.
+  static constexpr std::chrono::seconds kHearsay{2};
   static constexpr std::chrono::seconds kOrphan{60};  ///< a worker without controller and master ends itself
   /// An engine that fails that shortly before its device is lost has died with it, and is not to blame.
   static constexpr std::chrono::seconds kLastBreath{10};
@@ -91,6 +96,8 @@ class Conductor {
   std::vector<DeploymentView> deployments() const;
   /// Asked for here, and not in the record yet.
   std::vector<WishChange> pending() const;
+  /// For this device's state; nothing without a controller. At most a day old.
+  std::optional<ControllerSign> controller_sign(TimePoint now) const;
 
  private:
   using Actions = std::vector<ConductorAction>;
@@ -133,6 +140,7 @@ class Conductor {
   std::map<std::string, WishChange> pending_;             ///< by model
   TimePoint quiet_since_;                                 ///< nobody waits for an answer of any model
   bool begin_anew_ = false;                               ///< as the controller of an earlier life
+  TimePoint controller_heard_{};                          ///< the newest sign of it that others have told of
   Order orphaned_;  ///< of the work that this device has ended by itself
 };
 

@@ -46,6 +46,44 @@ TEST(Conductor, FailuresAreRetriedAtGrowingIntervalsUpToFiveMinutes) {
   EXPECT_EQ(scene.asked.size(), 15U);
 }
 
+TEST(Conductor, WhatTheFabricCannotServeIsServedThroughRpc) {
+  Scene scene;
+  scene.send(CardHeard{"b", card_of(true)});
+  scene.link("c", false);
+  Wish wish = some_wish();
+  wish.data_path = DataPath::fabric;
+  scene.ask(wish);
+  scene.pass(seconds(4));
+  scene.plan({plan_of({"b", "c"})});
+  ASSERT_EQ(scene.wanted.at("c").data_path, DataPath::fabric);
+  scene.fail("c", Code::not_found);
+  scene.pass(Controller::kSettle);
+  scene.confirm_stop();
+  ASSERT_EQ(scene.stage(), Stage::starting);
+  EXPECT_NE(scene.told.back().find("RPC is used instead"), std::string::npos) << scene.told.back();
+  EXPECT_EQ(scene.wanted.at("c").data_path, DataPath::rpc);
+  scene.report("c", Phase::ready);
+  scene.report("b", Phase::ready);
+  EXPECT_EQ(scene.stage(), Stage::serving);
+  EXPECT_EQ(scene.wanted.at("b").data_path, DataPath::rpc);
+}
+
+TEST(Conductor, AFabricThatLosesAPhoneIsTriedAgain) {
+  Scene scene;
+  Wish wish = some_wish();
+  wish.data_path = DataPath::fabric;
+  scene.serve(wish);
+  EXPECT_EQ(scene.wanted.at("b").data_path, DataPath::fabric);
+  scene.lose("c");
+  scene.pass(Controller::kSettle);
+  scene.wanted.erase("c");
+  scene.confirm_stop();
+  scene.pass(Fulfilment::kFirstRetry);
+  scene.link("c", false);
+  scene.plan({plan_of({"b", "c"})});
+  EXPECT_EQ(scene.wanted.at("c").data_path, DataPath::fabric);
+}
+
 TEST(Conductor, ServingForTwoMinutesForgivesEarlierFailures) {
   Scene scene;
   scene.send(CardHeard{"b", card_of(true)});

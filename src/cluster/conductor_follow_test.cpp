@@ -46,6 +46,49 @@ TEST(Conductor, AHolderTakesOverWhenTheControllerIsGoneForTenSeconds) {
   EXPECT_FALSE(scene.told.empty());
 }
 
+/// "b" has no link to the controller, "d"; "c", which has one, tells of it once a second.
+TEST(Conductor, AControllerThatOthersSeeIsNotGone) {
+  Scene scene;
+  scene.send(CardHeard{"b", card_of(true)});
+  scene.link("c", false);
+  scene.send(DesiredHeard{desired_of(5, "d")});
+  NodeState told = scene.state_of("c", Phase::idle);
+  told.controller = ControllerSign{5, milliseconds(0)};
+  for (int second = 0; second < 60; ++second) {
+    scene.send(StateReported{told});
+    scene.pass(seconds(1));
+  }
+  EXPECT_FALSE(scene.conductor->controls());
+  const auto sign = scene.conductor->controller_sign(scene.now);
+  ASSERT_TRUE(sign);
+  EXPECT_EQ(sign->epoch, 5U);
+  EXPECT_EQ(sign->age, seconds(1) + Conductor::kHearsay);
+  told.controller = ControllerSign{4, milliseconds(0)};  // of an older one: says nothing
+  scene.send(StateReported{told});
+  scene.pass(Conductor::kTakeOver - seconds(1) - milliseconds(1));
+  EXPECT_FALSE(scene.conductor->controls());
+  scene.pass(milliseconds(1));
+  EXPECT_TRUE(scene.conductor->controls());
+  EXPECT_EQ(scene.conductor->controller_sign(scene.now)->age, milliseconds(0));
+}
+
+/// "b" and "c" tell each other, with half a second on the way each time.
+TEST(Conductor, TalkOfAControllerThatIsGoneDies) {
+  Scene scene;
+  scene.send(CardHeard{"b", card_of(true)});
+  scene.link("c", false);
+  scene.send(DesiredHeard{desired_of(5, "d")});
+  NodeState told = scene.state_of("c", Phase::idle);
+  int seconds_passed = 0;
+  for (; seconds_passed < 60 && !scene.conductor->controls(); ++seconds_passed) {
+    const auto sign = scene.conductor->controller_sign(scene.now);
+    told.controller = ControllerSign{5, sign->age + Conductor::kHearsay - milliseconds(1000)};
+    scene.send(StateReported{told});
+    scene.pass(seconds(1));
+  }
+  EXPECT_EQ(seconds_passed, 10);
+}
+
 TEST(Conductor, HoldersWaitForThoseWithLowerIdsAndNobodyElseTakesOver) {
   Scene scene;
   scene.send(CardHeard{"b", card_of(true)});

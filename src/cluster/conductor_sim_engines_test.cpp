@@ -140,6 +140,7 @@ NodeState Simulation::state_of(const SimNode& node) const {
   NodeState state;
   state.device = node.id;
   state.busy = node.busy;
+  if (node.conductor) state.controller = node.conductor->controller_sign(now_);
   if (node.busy > 0 && !node.answering.empty()) state.answering = {node.answering};
   if (node.wanted) state.order = node.wanted->order;
   if (!node.role) return state;

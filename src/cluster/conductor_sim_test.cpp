@@ -138,5 +138,29 @@ TEST(ConductorSim, EveryLifeEndsWithOneControllerAndOnePlan) {
   }
 }
 
+/// Two of them never reach each other, the others reach both: who was asked controls, and goes on doing so.
+TEST(ConductorSim, DevicesThatOnlyShareOthersDoNotTakeOverInTurns) {
+  int played = 0;
+  for (unsigned seed = 1; seed <= kSeeds / 50; ++seed) {
+    Simulation simulation(seed, false);
+    const std::size_t a = simulation.some_node_up();
+    const std::size_t b = (a + 1) % simulation.nodes().size();
+    if (simulation.nodes().size() < 3) continue;
+    for (std::size_t node = 0; node < simulation.nodes().size(); ++node) simulation.start(node);
+    simulation.block(a, b, true);
+    simulation.run_for(seconds(10));
+    simulation.ask(a, {simulation.wish(1), false, ""});
+    simulation.run_for(seconds(60));
+    const Desired asked = simulation.nodes()[a].conductor->desired();
+    simulation.run_for(seconds(300));
+    for (const SimNode& node : simulation.nodes()) {
+      if (!node.up) continue;
+      EXPECT_EQ(node.conductor->desired(), asked) << node.id << ", seed " << seed;
+    }
+    ++played;
+  }
+  EXPECT_GT(played, static_cast<int>(kSeeds / 200));
+}
+
 }  // namespace
 }  // namespace caravan::cluster

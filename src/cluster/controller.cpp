@@ -202,12 +202,26 @@ void Controller::end_if_stopped(TimePoint now, Actions& actions) {
   actions.push_back(Ended{failures_.empty() ? std::nullopt : std::optional<Error>(root_cause(failures_))});
 }
 
+/// Where the rank before it reaches a worker; the master's node knows the way to rank 1 itself.
+std::string Controller::peer_of(const plan::Share& share) const {
+  if (deployment_.data_path != DataPath::fabric || share.rank < 2) return "";
+  const auto& before = deployment_.plan.shares[static_cast<std::size_t>(share.rank) - 1].device;
+  const int port = deployment_.is_one_machine ? members_.at(share.device).state->rpc_port
+                                              : members_.at(before).state->hand_off_port;
+  return port > 0 ? fmt::format("127.0.0.1:{}", port) : "";
+}
+
 Assignment Controller::assignment_for(const plan::Share& share) const {
   Assignment assignment;
   assignment.order = order_;
   assignment.role = share.rank == 0 ? Role::master : Role::worker;
   assignment.rank = share.rank;
   assignment.threads = share.threads > 0 ? share.threads : deployment_.threads;
+  assignment.data_path = deployment_.data_path;
+  const auto rank = static_cast<std::size_t>(share.rank);
+  const auto& shares = deployment_.plan.shares;
+  const bool hands_on = deployment_.data_path == DataPath::fabric && !deployment_.is_one_machine;
+  if (share.rank > 0 && hands_on && rank + 1 < shares.size()) assignment.next = shares[rank + 1].device;
   if (share.rank > 0) return assignment;
   assignment.model_path = deployment_.model_path;
   assignment.model_name = deployment_.model_name;
@@ -224,8 +238,8 @@ Assignment Controller::assignment_for(const plan::Share& share) const {
       assignment.workers.push_back(
           {other.device, other.rank, worker.plain->host, worker.plain->port, other.weights, true});
     } else {
-      assignment.workers.push_back(
-          {other.device, other.rank, "127.0.0.1", worker.state->rpc_port, other.weights});
+      assignment.workers.push_back({other.device, other.rank, "127.0.0.1", worker.state->rpc_port,
+                                    other.weights, false, worker.state->worker_key, peer_of(other)});
     }
   }
   return assignment;

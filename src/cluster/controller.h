@@ -23,6 +23,8 @@ struct Deployment {
   int threads = 1;  ///< for each engine process
   /// The shares that are called like one of these need no node: whoever named them has started them.
   std::vector<PlainWorker> plain = {};
+  DataPath data_path = DataPath::rpc;
+  bool is_one_machine = false;  ///< all nodes: workers reach each other at their own addresses
 };
 
 /// A node reported its state (a change, or its heartbeat).
@@ -99,6 +101,7 @@ class Controller {
   void begin_stopping(TimePoint now, Actions& actions);
   void end_if_stopped(TimePoint now, Actions& actions);
   void expire(TimePoint now);
+  std::string peer_of(const plan::Share& share) const;
   Assignment assignment_for(const plan::Share& share) const;
   /// As a worker; the master's turn comes when all are.
   static bool is_started(const Member& member);

@@ -108,6 +108,45 @@ TEST(Controller, StartsWorkersThenTheMasterThenServes) {
   EXPECT_EQ(scene.serving->api, "http://127.0.0.1:1");
 }
 
+/// Each worker but the last has a way to the next one; the master hears whose key is whose, and where.
+TEST(Controller, InTheFabricWorkersHandOnToEachOther) {
+  Scene scene;
+  Deployment deployment{"/m.gguf", "m", scene.plan, 1};
+  deployment.data_path = DataPath::fabric;
+  scene.controller = Controller(deployment, Order{7, 1}, scene.now);
+  scene.send(Tick{});
+  EXPECT_EQ(scene.told.at("phone-2").data_path, DataPath::fabric);
+  EXPECT_EQ(scene.told.at("phone-2").next, "phone-3");
+  EXPECT_EQ(scene.told.at("phone-3").next, "");
+  NodeState two = scene.state_of("phone-2", Phase::ready);
+  two.worker_key = "key of 2";
+  two.hand_off_port = 4711;
+  scene.send(StateReported{two});
+  NodeState three = scene.state_of("phone-3", Phase::ready);
+  three.worker_key = "key of 3";
+  scene.send(StateReported{three});
+  const Assignment master = scene.told.at("phone-1");
+  EXPECT_EQ(master.data_path, DataPath::fabric);
+  ASSERT_EQ(master.workers.size(), 2U);
+  EXPECT_EQ(master.workers[0].key, "key of 2");
+  EXPECT_EQ(master.workers[0].peer, "") << "the master's node makes the way to the first one";
+  EXPECT_EQ(master.workers[1].key, "key of 3");
+  EXPECT_EQ(master.workers[1].peer, "127.0.0.1:4711");
+}
+
+TEST(Controller, OnOneMachineWorkersReachEachOtherDirectly) {
+  Scene scene;
+  Deployment deployment{"/m.gguf", "m", scene.plan, 1};
+  deployment.data_path = DataPath::fabric;
+  deployment.is_one_machine = true;
+  scene.controller = Controller(deployment, Order{7, 1}, scene.now);
+  scene.send(Tick{});
+  EXPECT_EQ(scene.told.at("phone-2").next, "");
+  scene.report("phone-2", Phase::ready);
+  scene.report("phone-3", Phase::ready);
+  EXPECT_EQ(scene.told.at("phone-1").workers[1].peer, "127.0.0.1:50002");
+}
+
 TEST(Controller, StopsInReverse) {
   Scene scene;
   scene.serve();

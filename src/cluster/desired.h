@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "cluster/messages.h"
 #include "cluster/plain_worker.h"
 #include "plan/planner.h"
 
@@ -34,6 +35,7 @@ struct Wish {
   std::vector<std::string> avoid;
   Bytes keep_free;
   std::vector<PlainWorker> plain;  ///< that take part, besides the devices
+  DataPath data_path = DataPath::rpc;
 
   bool operator==(const Wish&) const = default;
 };

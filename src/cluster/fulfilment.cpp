@@ -15,7 +15,7 @@ std::string_view name_of(Stage stage) {
 }
 
 Fulfilment::Fulfilment(Wish wish, Commons& commons, TimePoint now, bool patient)
-    : wish_(std::move(wish)), commons_(commons), quiet_since_(now) {
+    : wish_(std::move(wish)), commons_(commons), data_path_(wish_.data_path), quiet_since_(now) {
   gather(now, patient ? kGatherMost : std::chrono::seconds(0));
 }
 

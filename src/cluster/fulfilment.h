@@ -145,6 +145,7 @@ class Fulfilment {
   void feed_runs(const Event& event, TimePoint now, Actions& actions);
   void feed(Run& run, const Event& event, TimePoint now, Actions& actions);
   void run_ended(TimePoint now);
+  bool fall_back_to_rpc(TimePoint now, Actions& actions);
   void runs_over(TimePoint now, Actions& actions);
 
   Wish wish_;
@@ -153,6 +154,8 @@ class Fulfilment {
   bool ending_ = false;
   std::optional<Error> error_;
   std::vector<Run> runs_;
+  /// As wished, until the fabric could not begin to serve.
+  DataPath data_path_;
   std::uint64_t plan_number_ = 0;      ///< of its newest MakePlan; 0: none that counts
   std::set<std::string> planned_for_;  ///< the devices that the plan which runs could choose from
   std::set<std::string> asked_for_;    ///< those of the newest MakePlan

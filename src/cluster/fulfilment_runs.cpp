@@ -144,7 +144,11 @@ void Fulfilment::start_runs(std::vector<plan::Plan> replicas, TimePoint now, Act
   std::set<std::string> devices;
   for (plan::Plan& plan : replicas) {
     add_devices(plan, devices);
+    const bool with_plain = std::any_of(plan.shares.begin(), plan.shares.end(), [this](const auto& share) {
+      return find_plain(wish_.plain, share.device) != nullptr;
+    });
     Deployment deployment{wish_.file, wish_.model, plan, 1, wish_.plain};
+    if (!with_plain) deployment.data_path = data_path_;
     runs_.push_back({std::move(plan), std::make_unique<Controller>(std::move(deployment), run_order_, now)});
   }
   hold(devices, now);
@@ -190,8 +194,24 @@ void Fulfilment::run_ended(TimePoint now) {
   improve_after_ = now + std::min<std::chrono::milliseconds>(doubled, kLongestRetry);
 }
 
+/// Whatever the fabric cannot do shows before it serves: then llama.cpp's own way is tried, once for all.
+bool Fulfilment::fall_back_to_rpc(TimePoint now, Actions& actions) {
+  if (data_path_ != DataPath::fabric || stage_ != Stage::starting || lost_device_ || !error_) return false;
+  data_path_ = DataPath::rpc;
+  actions.push_back(
+      Told{fmt::format("the fast data path cannot serve '{}' ({}): llama.cpp's RPC is used instead",
+                       wish_.model, error_->message)});
+  std::vector<plan::Plan> same;
+  same.reserve(runs_.size());
+  for (Run& run : runs_) same.push_back(std::move(run.plan));
+  runs_.clear();
+  start_runs(std::move(same), now, actions);
+  return true;
+}
+
 void Fulfilment::runs_over(TimePoint now, Actions& actions) {
   const bool asked = stage_ == Stage::stopping;
+  if (!ending_ && !next_plans_ && fall_back_to_rpc(now, actions)) return;
   runs_.clear();
   if (ending_) {
     stage_ = Stage::idle;

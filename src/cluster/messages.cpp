@@ -60,6 +60,8 @@ Json describe(const WorkerEndpoint& worker) {
              {"port", worker.port},
              {"weights", worker.weights.count}};
   if (worker.is_plain) value["plain"] = true;
+  if (!worker.key.empty()) value["key"] = worker.key;
+  if (!worker.peer.empty()) value["peer"] = worker.peer;
   return value;
 }
 
@@ -70,7 +72,9 @@ WorkerEndpoint read_endpoint(Fields& parent, const Json& value) {
                         fields.text("host"),
                         fields.small("port"),
                         Bytes{fields.whole_or("weights", 0)},
-                        fields.flag_or("plain", false)};
+                        fields.flag_or("plain", false),
+                        fields.text_or("key", ""),
+                        fields.text_or("peer", "")};
   if (worker.port < 1 || worker.port > 65535) fields.fail("port", "must be from 1 to 65535");
   if (!fields.ok()) parent.fail(fields.error());
   return worker;
@@ -99,6 +103,13 @@ Order read_order(Fields& fields) { return Order{fields.whole("epoch"), fields.wh
 
 std::string_view name_of(Role role) { return name_in(kRoles, role); }
 std::string_view name_of(Phase phase) { return name_in(kPhases, phase); }
+std::string_view name_of(DataPath path) { return path == DataPath::fabric ? "fabric" : "rpc"; }
+
+std::optional<DataPath> data_path_from(std::string_view name) {
+  if (name == "rpc") return DataPath::rpc;
+  if (name == "fabric") return DataPath::fabric;
+  return std::nullopt;
+}
 
 Json to_json(const Assignment& assignment) {
   Json value = to_json(assignment.order);
@@ -106,6 +117,8 @@ Json to_json(const Assignment& assignment) {
   value["role"] = name_of(assignment.role);
   value["rank"] = assignment.rank;
   value["threads"] = assignment.threads;
+  if (assignment.data_path != DataPath::rpc) value["data_path"] = name_of(assignment.data_path);
+  if (!assignment.next.empty()) value["next"] = assignment.next;
   if (assignment.role != Role::master) return value;
   value["model_path"] = assignment.model_path;
   value["model_name"] = assignment.model_name;
@@ -134,6 +147,10 @@ Result<Assignment> assignment_from_json(const Json& value) {
   assignment.role = read_name(fields, "role", kRoles);
   assignment.rank = fields.small("rank");
   assignment.threads = fields.small("threads");
+  const auto path = data_path_from(fields.text_or("data_path", "rpc"));
+  if (!path) fields.fail("data_path", "must be rpc or fabric");
+  assignment.data_path = path.value_or(DataPath::rpc);
+  assignment.next = fields.text_or("next", "");
   if (assignment.threads < 1 || assignment.threads > 1024) fields.fail("threads", "must be from 1 to 1024");
   if (assignment.role == Role::worker && (assignment.rank < 1 || assignment.rank > kMaxRanks)) {
     fields.fail("rank", "must be from 1 to 64 for a worker");
@@ -154,6 +171,22 @@ Result<Assignment> assignment_from_json(const Json& value) {
   if (!fields.ok()) return fields.error();
   return assignment;
 }
+
+namespace {
+
+ControllerSign read_sign(Fields& fields, const Json& value) {
+  Fields sign(value, "controller");
+  const std::uint64_t epoch = sign.whole("epoch");
+  const std::chrono::duration<double> age(sign.number("age"));
+  if (!(age.count() >= 0 && age <= kOldestSign)) sign.fail("age", "must be from 0 to 86400 seconds");
+  if (!sign.ok()) {
+    fields.fail(sign.error());
+    return {};
+  }
+  return {epoch, std::chrono::duration_cast<std::chrono::milliseconds>(age)};
+}
+
+}  // namespace
 
 Json to_json(const NodeState& state) {
   Json value = to_json(state.order);
@@ -184,6 +217,12 @@ Json to_json(const NodeState& state) {
   value["busy"] = state.busy;
   if (!state.answering.empty()) value["answering"] = state.answering;
   if (state.error) value["error"] = caravan::to_json(*state.error);
+  if (!state.worker_key.empty()) value["worker_key"] = state.worker_key;
+  if (state.hand_off_port > 0) value["hand_off_port"] = state.hand_off_port;
+  if (state.controller) {
+    value["controller"] = {{"epoch", state.controller->epoch},
+                           {"age", std::chrono::duration<double>(state.controller->age).count()}};
+  }
   return value;
 }
 
@@ -201,6 +240,9 @@ Result<NodeState> node_state_from_json(const Json& value) {
   state.phase = read_name(fields, "phase", kPhases);
   state.progress = fields.number_or("progress", 0);
   state.rpc_port = fields.small_or("rpc_port", 0);
+  state.worker_key = fields.text_or("worker_key", "");
+  state.hand_off_port = fields.small_or("hand_off_port", 0);
+  if (state.hand_off_port > 65535) fields.fail("hand_off_port", "is no port");
   state.busy = fields.small_or("busy", 0);
   state.answering = fields.texts_or_none("answering", kMaxModels);
   state.model = fields.text_or("model", "");
@@ -222,6 +264,7 @@ Result<NodeState> node_state_from_json(const Json& value) {
     if (!observed.ok()) fields.fail(observed.error());
   }
   if (const Json* error = fields.object_or_none("error")) state.error = error_from_json(*error);
+  if (const Json* sign = fields.object_or_none("controller")) state.controller = read_sign(fields, *sign);
   if (!fields.ok()) return fields.error();
   return state;
 }

@@ -2,6 +2,7 @@
 // length-checked; docs/control-api.md lists every field. Knows nothing of sockets.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,7 +32,15 @@ enum class Phase { idle, starting, loading, ready, stopping, failed };
 std::string_view name_of(Role role);
 std::string_view name_of(Phase phase);
 
-/// Where a rank's RPC server can be reached by the master's node.
+/// How a replica's devices exchange weights and activations.
+enum class DataPath {
+  rpc,     ///< llama.cpp's own
+  fabric,  ///< Caravan's backend module and worker program
+};
+std::string_view name_of(DataPath path);
+std::optional<DataPath> data_path_from(std::string_view name);
+
+/// Where a rank's RPC server, or worker program, can be reached by the master's node.
 struct WorkerEndpoint {
   std::string device;
   int rank = 0;
@@ -40,6 +49,10 @@ struct WorkerEndpoint {
   /// Weights that this worker will be sent: the master's loading progress is measured against it.
   Bytes weights;
   bool is_plain = false;  ///< a stock RPC server: connected to directly, without a tunnel
+  // Of the fabric:
+  std::string key;  ///< its worker's, as the node told it
+  std::string
+      peer;  ///< "host:port" of it, where the rank before it hands results on; empty: through the master
 };
 
 /// What one node is to run. Level-triggered: it replaces whatever was asked before, repeating it changes
@@ -49,6 +62,10 @@ struct Assignment {
   Role role = Role::idle;
   int rank = 0;
   int threads = 1;
+  DataPath data_path = DataPath::rpc;
+  /// A worker's, in the fabric: the device of the next rank, to which its node opens a tunnel for hand-offs;
+  /// empty for the last one.
+  std::string next;
 
   // The rest is for the master only.
   std::string model_path;
@@ -77,6 +94,14 @@ struct ObservedLayers {
   Bytes weights;  ///< as the engine reports its model buffer
 };
 
+inline constexpr std::chrono::hours kOldestSign{24};  ///< of the controller: older ones are told as that
+/// When the controller of an epoch was last there, as far as a device has seen or heard from others: tells
+/// those without a link to it that it is not gone.
+struct ControllerSign {
+  std::uint64_t epoch = 0;
+  std::chrono::milliseconds age{0};
+};
+
 /// What a node is and does. Sent on every change and once a second as a heartbeat.
 struct NodeState {
   std::string device;
@@ -98,6 +123,9 @@ struct NodeState {
   int busy = 0;                        ///< requests that this node's API is passing on at this moment
   std::vector<std::string> answering;  ///< the models that these are for
   std::optional<Error> error;          ///< why the phase is failed
+  std::optional<ControllerSign> controller;
+  std::string worker_key;  ///< of the fabric's worker that listens at rpc_port; who shows it is let in
+  int hand_off_port = 0;   ///< on this device's loopback: a tunnel to the next rank's worker
 };
 
 Json to_json(const Assignment& assignment);

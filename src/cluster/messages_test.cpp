@@ -72,6 +72,48 @@ TEST(Messages, APlainWorkerIsMarked) {
   EXPECT_FALSE(assignment_of(kMasterNow)->workers[0].is_plain);
 }
 
+TEST(Messages, ASignOfTheControllerIsOptionalAndChecked) {
+  Json json = Json::parse(kStateNow);
+  json["controller"] = {{"epoch", 7U}, {"age", 2.5}};
+  const auto state = node_state_from_json(json);
+  ASSERT_TRUE(state.ok()) << state.error().message;
+  ASSERT_TRUE(state->controller);
+  EXPECT_EQ(state->controller->epoch, 7U);
+  EXPECT_EQ(state->controller->age, std::chrono::milliseconds(2500));
+  EXPECT_EQ(to_json(*state)["controller"], json["controller"]);
+  for (const Json& bad : {Json(-1), Json(1e300), Json("x"), Json(86401)}) {
+    json["controller"]["age"] = bad;
+    EXPECT_FALSE(node_state_from_json(json).ok()) << bad;
+  }
+}
+
+TEST(Messages, WhatTheFabricNeedsIsOptional) {
+  Json json = Json::parse(kMasterNow);
+  json["data_path"] = "fabric";
+  json["workers"][0]["key"] = "00ff";
+  json["workers"][0]["peer"] = "127.0.0.1:4711";
+  const auto master = assignment_of(json.dump());
+  ASSERT_TRUE(master.ok()) << master.error().message;
+  EXPECT_EQ(master->data_path, DataPath::fabric);
+  EXPECT_EQ(dump_json(to_json(*master)), dump_json(json));
+  json = Json::parse(kWorkerV1);
+  json["data_path"] = "fabric";
+  json["next"] = "c";
+  const auto worker = assignment_of(json.dump());
+  ASSERT_TRUE(worker.ok()) << worker.error().message;
+  EXPECT_EQ(dump_json(to_json(*worker)), dump_json(json));
+  json["data_path"] = "carrier pigeon";
+  EXPECT_FALSE(assignment_of(json.dump()).ok());
+  json = Json::parse(kStateNow);
+  json["worker_key"] = "00ff";
+  json["hand_off_port"] = 4711;
+  const auto state = node_state_from_json(Json::parse(json.dump()));
+  ASSERT_TRUE(state.ok()) << state.error().message;
+  EXPECT_EQ(dump_json(to_json(*state)), dump_json(json));
+  json["hand_off_port"] = 65536;
+  EXPECT_FALSE(node_state_from_json(Json::parse(json.dump())).ok());
+}
+
 TEST(Messages, AMasterNamesItsModel) {
   NodeState state;
   state.role = Role::master;

@@ -73,6 +73,25 @@ void add_split(Arguments& arguments, const MasterArguments& wanted, RpcDeviceNam
   if (wanted.head == HeadPlacement::master) arguments.need({"--override-tensor"}, std::string(kHeadOnMaster));
 }
 
+/// One value a stage, the output layer with the last; where the head is computed is the module's business.
+void add_stages(Arguments& arguments, const MasterArguments& wanted) {
+  std::vector<std::string> devices;
+  std::vector<std::string> shares;
+  int total = 0;
+  for (std::size_t rank = 0; rank < wanted.layers.size(); ++rank) {
+    const int layers = wanted.layers[rank];
+    if (rank == 0 && layers == 0) continue;
+    const int output_layer = rank + 1 == wanted.layers.size() ? 1 : 0;
+    devices.push_back(fabric_device_name(devices.size()));
+    shares.push_back(fmt::format("{}", layers + output_layer));
+    total += layers;
+  }
+  arguments.need({"--device"}, join(devices, ","));
+  arguments.use_if_known("--split-mode", "layer");
+  arguments.need({"--tensor-split"}, join(shares, ","));
+  arguments.need({"--gpu-layers", "--n-gpu-layers"}, fmt::format("{}", total + 1));
+}
+
 void add_memory(Arguments& arguments, const MasterArguments& wanted, const EngineFlags& flags) {
   // The engine takes the sum over all sequences.
   arguments.need({"--ctx-size"}, fmt::format("{}", wanted.context * wanted.parallel));
@@ -119,6 +138,12 @@ void add_server(Arguments& arguments, const MasterArguments& wanted, const Engin
 }  // namespace
 
 int assign_rpc_port(int rank) { return rank == 0 ? 0 : kFirstRpcPort + rank; }
+
+std::string fabric_device_name(std::size_t stage) { return fmt::format("Caravan{}", stage); }
+
+int rank_of_stage(std::size_t stage, const std::vector<int>& layer_counts) {
+  return static_cast<int>(stage) + (layer_counts.empty() || layer_counts.front() > 0 ? 0 : 1);
+}
 
 std::string rpc_device_name(const TcpAddress& worker, std::size_t index, RpcDeviceNames names) {
   if (names == RpcDeviceNames::by_number) return fmt::format("RPC{}", index);
@@ -185,7 +210,11 @@ Result<std::vector<std::string>> master_arguments(const MasterArguments& wanted,
   add_server(arguments, wanted, flags);
   arguments.need({"--threads"}, fmt::format("{}", wanted.threads));
   add_memory(arguments, wanted, flags);
-  add_split(arguments, wanted, names);
+  if (wanted.fabric) {
+    add_stages(arguments, wanted);
+  } else {
+    add_split(arguments, wanted, names);
+  }
   return std::move(arguments).take("llama-server");
 }
 

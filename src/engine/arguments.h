@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,12 +47,23 @@ enum class RpcDeviceNames {
 
 std::string rpc_device_name(const TcpAddress& worker, std::size_t index, RpcDeviceNames names);
 
+/// Of the fabric's n-th stage.
+std::string fabric_device_name(std::size_t stage);
+/// The rank of the fabric's n-th stage: without layers the master is none of them.
+int rank_of_stage(std::size_t stage, const std::vector<int>& layer_counts);
+
 struct WorkerArguments {
   std::string host = "127.0.0.1";
   std::uint16_t port = 0;
   int threads = 1;
   /// A worker offers exactly one device, which is what the one share that it gets in the plan means.
   std::string device = "CPU";
+};
+
+/// For llama-server with the fabric's module: it makes one device, CaravanN, of each stage.
+struct FabricUse {
+  fs::path module;
+  fs::path plan;  ///< the file with the stages
 };
 
 struct MasterArguments {
@@ -68,6 +80,9 @@ struct MasterArguments {
   int batch = 0;        ///< tokens; 0: as the engine has it
   int ubatch = 0;       ///< tokens; 0: as the engine has it
   std::string kv_type;  ///< of keys and values, "q8_0"; empty: as the engine has it, f16
+  /// Nothing: llama.cpp's RPC. With it `workers` are not told to llama-server, they are in the plan; the
+  /// master's own layers, when it has any, are the first stage.
+  std::optional<FabricUse> fabric;
   /// For the engine's own prompt cache, MiB. It would pull the workers' state over the network.
   int cache_ram = 0;
   /// Layer by layer placement is logged with debug messages only.

@@ -40,6 +40,32 @@ TEST(Arguments, SplitOfWholeLayers) {
   EXPECT_EQ(gpu_layers({30}), 0);
 }
 
+TEST(Arguments, StagesOfTheFabric) {
+  MasterArguments wanted;
+  wanted.model = "/m.gguf";
+  wanted.workers = {{"127.0.0.1", 1}, {"127.0.0.1", 2}};
+  wanted.fabric = FabricUse{"/libggml-caravan.so", "/plan.json"};
+  wanted.layers = {10, 8, 12};
+  const auto with_master = master_arguments(wanted, flags_of("llama-server_help"), RpcDeviceNames::by_number);
+  ASSERT_TRUE(with_master.ok()) << with_master.error().message;
+  const auto value_of = [](const std::vector<std::string>& list, const std::string& name) {
+    const auto found = std::find(list.begin(), list.end(), name);
+    return found == list.end() ? std::string("none") : *(found + 1);
+  };
+  EXPECT_EQ(value_of(*with_master, "--device"), "Caravan0,Caravan1,Caravan2");
+  EXPECT_EQ(value_of(*with_master, "--tensor-split"), "10,8,13");
+  EXPECT_EQ(value_of(*with_master, "--gpu-layers"), "31");
+  EXPECT_EQ(value_of(*with_master, "--rpc"), "none");
+  EXPECT_EQ(value_of(*with_master, "--override-tensor"), "none");
+  wanted.layers = {0, 18, 12};
+  const auto without = master_arguments(wanted, flags_of("llama-server_help"), RpcDeviceNames::by_number);
+  ASSERT_TRUE(without.ok());
+  EXPECT_EQ(value_of(*without, "--device"), "Caravan0,Caravan1");
+  EXPECT_EQ(value_of(*without, "--tensor-split"), "18,13");
+  EXPECT_EQ(rank_of_stage(0, {10, 8, 12}), 0);
+  EXPECT_EQ(rank_of_stage(1, {0, 18, 12}), 2);
+}
+
 TEST(Arguments, LayerCountsAreChecked) {
   EXPECT_TRUE(check_layer_counts({30}, 0).ok());
   EXPECT_TRUE(check_layer_counts({0, 1}, 1).ok());

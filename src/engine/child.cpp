@@ -33,7 +33,9 @@ void EngineChild::take_line(std::string_view line) {
   const auto event = parse_engine_line(line);
   if (!event) return;
   if (const auto* trouble = std::get_if<Trouble>(&*event)) output_.add_trouble(*trouble);
-  if (!serving) on_event_(*event);
+  const auto* fabric = std::get_if<FabricFailed>(&*event);
+  if (fabric != nullptr) output_.add_trouble({Trouble::Kind::worker_lost, fabric->text, ""});
+  if (!serving || fabric != nullptr) on_event_(*event);
 }
 
 void EngineChild::enter(RunPhase phase) {

@@ -24,7 +24,8 @@ class EngineChild : public std::enable_shared_from_this<EngineChild> {
  public:
   using OnEvent = std::function<void(const EngineEvent&)>;
 
-  /// `on_event` gets what the program says until it serves. It must not throw, and is not called after end().
+  /// `on_event` gets what the program says until it serves, and then that the fabric has failed. It must not
+  /// throw, and is not called after end().
   static Result<std::shared_ptr<EngineChild>> start(asio::any_io_executor executor, Program program,
                                                     const SpawnSpec& spec, const fs::path& log,
                                                     OnEvent on_event);

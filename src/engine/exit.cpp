@@ -51,6 +51,7 @@ const CauseRow& row_of(ExitCause cause) {
 }
 
 std::string_view program_name(Program program) {
+  if (program == Program::fabric_worker) return "caravan-worker";
   return program == Program::llama_server ? "llama-server" : "the RPC server";
 }
 

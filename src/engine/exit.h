@@ -10,7 +10,7 @@
 
 namespace caravan::engine {
 
-enum class Program { llama_server, rpc_server };
+enum class Program { llama_server, rpc_server, fabric_worker };
 
 enum class RunPhase { starting, loading, serving };
 

@@ -31,11 +31,13 @@ struct LlamaServer::State {
   OnProgress on_progress;
   std::shared_ptr<EngineChild> child;
   std::optional<TcpAddress> address;
+  std::optional<Error> fabric_failure;
   std::map<int, std::string> layers;  ///< layer to device, as in the log
   std::vector<BufferSize> buffers;
 
   void take(const EngineEvent& event);
   void take(const Listening& event);
+  std::optional<int> rank_in_fabric(const std::string& device) const;
   int rank_of_device(const std::string& device) const;
   int rank_of_buffer(const std::string& device) const;
   asio::awaitable<bool> answers() const;
@@ -45,6 +47,11 @@ void LlamaServer::State::take(const EngineEvent& event) {
   if (const auto* layer = std::get_if<LayerAssigned>(&event)) layers[layer->layer] = layer->device;
   if (const auto* buffer = std::get_if<BufferSize>(&event)) buffers.push_back(*buffer);
   if (const auto* listening = std::get_if<Listening>(&event)) take(*listening);
+  if (const auto* failed = std::get_if<FabricFailed>(&event)) {
+    if (!fabric_failure)
+      fabric_failure = Error{Code::disconnected, failed->text, "see on that device why its worker ended"};
+    child->changed().notify();
+  }
   if (const auto* step = std::get_if<LoadStep>(&event)) {
     child->enter(RunPhase::loading);
     if (on_progress) on_progress(*step);
@@ -58,8 +65,19 @@ void LlamaServer::State::take(const Listening& event) {
   child->changed().notify();
 }
 
+/// "Caravan1", also before "[...]".
+std::optional<int> LlamaServer::State::rank_in_fabric(const std::string& device) const {
+  if (!arguments.fabric) return std::nullopt;
+  for (std::size_t stage = 0; stage < arguments.layers.size(); ++stage) {
+    if (device.substr(0, device.find('[')) == fabric_device_name(stage))
+      return rank_of_stage(stage, arguments.layers);
+  }
+  return 0;
+}
+
 /// "RPC1" or "RPC[127.0.0.1:50053]" is a worker; all else is on the master.
 int LlamaServer::State::rank_of_device(const std::string& device) const {
+  if (const auto rank = rank_in_fabric(device)) return *rank;
   for (std::size_t i = 0; i < arguments.workers.size(); ++i) {
     if (device == rpc_device_name(arguments.workers[i], i, names)) return static_cast<int>(i) + 1;
   }
@@ -68,6 +86,7 @@ int LlamaServer::State::rank_of_device(const std::string& device) const {
 
 /// "RPC0[127.0.0.1:50053]" or "RPC[127.0.0.1:50053]".
 int LlamaServer::State::rank_of_buffer(const std::string& device) const {
+  if (const auto rank = rank_in_fabric(device)) return *rank;
   for (std::size_t i = 0; i < arguments.workers.size(); ++i) {
     const std::string address_part = fmt::format("[{}]", to_string(HttpAddress(arguments.workers[i])));
     if (device.rfind("RPC", 0) == 0 && device.find(address_part) != std::string::npos)
@@ -93,6 +112,10 @@ Result<std::unique_ptr<LlamaServer>> LlamaServer::start(asio::any_io_executor ex
   process.program = engine.files.llama_server;
   process.arguments = *list;
   process.environment = engine_environment(engine.files);
+  if (arguments.fabric) {
+    process.environment["GGML_BACKEND_PATH"] = arguments.fabric->module.string();
+    process.environment["CARAVAN_FABRIC_PLAN"] = arguments.fabric->plan.string();
+  }
 
   auto state = std::make_shared<State>();
   state->arguments = arguments;
@@ -145,6 +168,12 @@ std::vector<ObservedRank> LlamaServer::observed() const {
       rank.compute += buffer.bytes;
   }
   return ranks;
+}
+
+asio::awaitable<Error> LlamaServer::fabric_failed() {
+  const auto state = state_;
+  while (!state->fabric_failure) co_await state->child->changed().past(state->child->changed().count());
+  co_return *state->fabric_failure;
 }
 
 asio::awaitable<ExitReport> LlamaServer::exited() { return state_->child->exited(); }

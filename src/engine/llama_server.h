@@ -57,6 +57,10 @@ class LlamaServer {
   /// By rank, the master first; complete once it is ready.
   std::vector<ObservedRank> observed() const;
 
+  /// Completes when the fabric has failed, with what its module says; the process goes on. Never, when it
+  /// ends before that.
+  asio::awaitable<Error> fabric_failed();
+
   /// Completes when it has ended, with the cause. For any number of coroutines. Cancelled (asio's `a || b`)
   /// it unwinds.
   asio::awaitable<ExitReport> exited();

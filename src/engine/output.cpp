@@ -96,6 +96,12 @@ std::optional<EngineEvent> parse_listening(std::string_view text) {
   } else if (const auto name = after(text, "listening, hostname: ")) {
     host = until(*name, ", ");
     port = until(after(*name, "port: ").value_or(""), ", ");
+  } else if (text.rfind("listening ", 0) == 0) {  // the fabric's worker
+    const std::string_view place = text.substr(std::string_view("listening ").size());
+    const std::size_t colon = place.rfind(':');
+    if (colon == std::string_view::npos) return std::nullopt;
+    host = place.substr(0, colon);
+    port = place.substr(colon + 1);
   } else {
     return std::nullopt;
   }
@@ -119,6 +125,13 @@ std::optional<EngineEvent> parse_banner(std::string_view text) {
 std::optional<EngineEvent> parse_accepted(std::string_view text) {
   if (text.rfind("Accepted client connection", 0) != 0) return std::nullopt;
   return ClientAccepted{};
+}
+
+/// Written past the logger, and never within a line of it.
+std::optional<EngineEvent> parse_fabric(std::string_view line) {
+  constexpr std::string_view kMark = "caravan: ";
+  if (line.rfind(kMark, 0) != 0) return std::nullopt;
+  return FabricFailed{std::string(line.substr(kMark.size()))};
 }
 
 struct StepMark {
@@ -249,6 +262,7 @@ bool possible_while_serving(Trouble::Kind kind) {
 }
 
 std::optional<EngineEvent> parse_engine_line(std::string_view line) {
+  if (auto failure = parse_fabric(line)) return failure;
   const LogLine parts = split_level(line);
   for (const auto parse :
        {parse_layer, parse_buffer, parse_listening, parse_banner, parse_accepted, parse_step}) {
@@ -258,7 +272,7 @@ std::optional<EngineEvent> parse_engine_line(std::string_view line) {
 }
 
 bool keep_in_log(std::string_view line, bool serving) {
-  if (!serving) return true;
+  if (!serving || parse_fabric(line)) return true;
   const LogLine parts = split_level(line);
   if (parts.level == 'E' || parts.level == 'W') return true;
   const auto event = parse_trouble(parts);

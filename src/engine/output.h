@@ -36,6 +36,7 @@ struct BufferSize {
 };
 
 /// llama-server takes requests at this address; it says so once the model is loaded.
+/// So does the fabric's worker, once it takes masters.
 struct Listening {
   std::string host;
   std::uint16_t port = 0;
@@ -52,6 +53,12 @@ struct RpcBanner {
 /// The RPC server has taken a client: only now is it known that the port is its own. Written and flushed at
 /// once.
 struct ClientAccepted {};
+
+/// The fabric's module, in llama-server, has lost a stage or could not begin: nothing is computed any more,
+/// though the process goes on.
+struct FabricFailed {
+  std::string text;  ///< "stage 1 (pixel-6) failed: no answer"
+};
 
 /// How far llama-server has come with loading.
 enum class LoadStep { reading_model, sending_weights, making_context, warming_up, loaded };
@@ -77,8 +84,8 @@ struct Trouble {
 /// request.
 bool possible_while_serving(Trouble::Kind kind);
 
-using EngineEvent =
-    std::variant<LayerAssigned, BufferSize, Listening, RpcBanner, ClientAccepted, LoadStep, Trouble>;
+using EngineEvent = std::variant<LayerAssigned, BufferSize, Listening, RpcBanner, ClientAccepted, LoadStep,
+                                 FabricFailed, Trouble>;
 
 std::optional<EngineEvent> parse_engine_line(std::string_view line);
 

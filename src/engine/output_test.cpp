@@ -90,6 +90,19 @@ TEST(EngineOutput, LinesOfOlderBuilds) {
   EXPECT_EQ(address->port, 8080);
 }
 
+TEST(EngineOutput, TheFabricsWorkerListensAndItsModuleFails) {
+  const auto listening = parse_engine_line("listening 127.0.0.1:40123");
+  ASSERT_TRUE(listening && std::holds_alternative<Listening>(*listening));
+  EXPECT_EQ(std::get<Listening>(*listening).host, "127.0.0.1");
+  EXPECT_EQ(std::get<Listening>(*listening).port, 40123);
+  const std::string line = "caravan: stage 1 (pixel-6) failed: no answer";
+  const auto failed = parse_engine_line(line);
+  ASSERT_TRUE(failed && std::holds_alternative<FabricFailed>(*failed));
+  EXPECT_EQ(std::get<FabricFailed>(*failed).text, "stage 1 (pixel-6) failed: no answer");
+  EXPECT_TRUE(keep_in_log(line, true));
+  EXPECT_FALSE(keep_in_log("0.00.001.000 D " + line, true)) << "a request that quotes it";
+}
+
 TEST(EngineOutput, Banner) {
   EXPECT_TRUE(parse<ClientAccepted>("Accepted client connection"));
   EXPECT_FALSE(parse<ClientAccepted>("Client connection closed"));

@@ -1,0 +1,49 @@
+#include "engine/fabric.h"
+
+#include <array>
+
+#include <fmt/format.h>
+#include <openssl/rand.h>
+
+#include "base/json.h"
+
+namespace caravan::engine {
+
+Result<FabricFiles> locate_fabric() {
+  std::error_code no_link;
+  const auto named = environment("CARAVAN_FABRIC");
+  const fs::path folder =
+      named ? fs::path(*named) : fs::read_symlink("/proc/self/exe", no_link).parent_path();
+  FabricFiles files{folder / "caravan-worker", folder / "libggml-caravan.so"};
+  for (const fs::path& file : {files.worker, files.module}) {
+    std::error_code failure;
+    if (fs::is_regular_file(file, failure)) continue;
+    return Error{Code::not_found, fmt::format("there is no {}", file.string()),
+                 "run `./run build` on this device"};
+  }
+  return files;
+}
+
+std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement head) {
+  Json list = Json::array();
+  for (const FabricStage& stage : stages) {
+    list.push_back({{"name", stage.name},
+                    {"address", to_string(HttpAddress(stage.address))},
+                    {"peer", stage.peer},
+                    {"key", stage.key},
+                    {"threads", stage.threads}});
+  }
+  return dump_json(
+      {{"stages", std::move(list)}, {"head", head == HeadPlacement::master ? "master" : "worker"}});
+}
+
+Result<std::string> new_fabric_key() {
+  std::array<unsigned char, 32> bytes{};
+  if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1)
+    return Error{Code::unavailable, "the system gives no random numbers", "start this device anew"};
+  std::string key;
+  for (const unsigned char byte : bytes) key += fmt::format("{:02x}", byte);
+  return key;
+}
+
+}  // namespace caravan::engine

@@ -1,0 +1,37 @@
+// The fast data path's files and plan: a ggml backend module that llama-server loads, and the worker program
+// that it talks to. docs/fabric-protocol.md has what they say to each other.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "base/result.h"
+#include "engine/arguments.h"
+
+namespace caravan::engine {
+
+struct FabricFiles {
+  fs::path worker;  ///< the program caravan-worker
+  fs::path module;  ///< libggml-caravan.so
+};
+
+/// In $CARAVAN_FABRIC, or beside the program that runs. Code::not_found when one of the two is not there.
+/// They fit the engine that `./run build` makes, and say so themselves when it is another.
+Result<FabricFiles> locate_fabric();
+
+struct FabricStage {
+  std::string name;    ///< of the device, for messages
+  TcpAddress address;  ///< of its worker, as the master's device sees it
+  std::string peer;    ///< "host:port" of it as the previous stage's device sees it; empty: none
+  std::string key;     ///< 64 hexadecimal digits
+  int threads = 1;
+};
+
+/// What the module reads. Holds keys: only for a file that nobody else can read.
+std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement head);
+
+/// 32 random bytes, in hexadecimal.
+Result<std::string> new_fabric_key();
+
+}  // namespace caravan::engine
