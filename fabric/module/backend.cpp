@@ -62,6 +62,7 @@ bool copy_tensor_async(ggml_backend_t from_backend, ggml_backend_t to_backend, c
   auto* const source = remote_buffer_of(*from);
   const auto source_region = region_of(*from, 0, size);
   if (source == nullptr || !source_region) return false;
+  needs_weights(source->owner, source_region->buffer);
   if (&source->owner != &device) return hand_off(source->owner, device, *source_region, *region);
   memory_changes(device);
   device.streams.say(device.stage, Copy{*source_region, region->buffer, region->offset});
@@ -116,6 +117,7 @@ void ask_for_life(StageDevice& device) {
 ggml_status graph_compute(ggml_backend_t backend, ggml_cgraph* graph) {
   auto& device = device_in(backend);
   if (device.streams.failed()) return GGML_STATUS_FAILED;
+  if (device.references != nullptr && !device.references->complete()) return GGML_STATUS_FAILED;
   const std::lock_guard guard(device.lock);
   device.ahead.clear();
   ask_for_life(device);
@@ -177,6 +179,10 @@ void memory_changes(StageDevice& device) {
   device.ahead.clear();
 }
 
+void needs_weights(StageDevice& device, std::uint32_t buffer) {
+  if (device.references != nullptr) device.references->complete_buffer(device.stage, buffer);
+}
+
 void read_region(StageDevice& device, const ggml_tensor& tensor, const Region& region, char* to, bool later) {
   {
     const std::lock_guard guard(device.lock);
@@ -186,6 +192,7 @@ void read_region(StageDevice& device, const ggml_tensor& tensor, const Region& r
     }
     if (tensor.op != GGML_OP_NONE) device.ahead.learn(tensor.name);
   }
+  needs_weights(device, region.buffer);
   const auto request = device.streams.ask(device.stage, region, to);
   if (later)
     device.streams.flush();

@@ -15,6 +15,7 @@ void free_buffer(ggml_backend_buffer_t buffer) {
   auto* const mine = static_cast<RemoteBuffer*>(buffer->context);
   auto& device = mine->owner;
   memory_changes(device);
+  if (device.references != nullptr) device.references->forget_buffer(device.stage, mine->number);
   device.streams.say(device.stage, Free{mine->number});
   {
     const std::lock_guard guard(device.lock);
@@ -34,6 +35,7 @@ void memset_tensor(ggml_backend_buffer_t buffer, ggml_tensor* tensor, std::uint8
   const auto region = region_of(*tensor, offset, size);
   if (!region) return device.streams.fail(device.stage, "a tensor was filled that is not in its memory");
   memory_changes(device);
+  needs_weights(device, region->buffer);
   device.streams.say(device.stage, Fill{*region, value});
 }
 
@@ -73,6 +75,7 @@ void get_tensor_2d(ggml_backend_buffer_t buffer, const ggml_tensor* tensor, void
                    std::size_t size, std::size_t copies, std::size_t stride, std::size_t data_stride) {
   auto& device = remote_buffer(buffer)->owner;
   const auto region = region_of(*tensor, offset, span_of(size, copies, stride));
+  if (region) needs_weights(device, region->buffer);
   for (std::size_t i = 0; i < copies && size > 0; ++i) {
     char* const to = static_cast<char*>(data) + i * data_stride;
     if (region)
@@ -96,6 +99,8 @@ bool copy_tensor(ggml_backend_buffer_t buffer, const ggml_tensor* from, ggml_ten
   if (!source_region || !region || source_region->size != region->size) return false;
   if (region->size == 0) return true;
   memory_changes(device);
+  needs_weights(device, source_region->buffer);
+  needs_weights(device, region->buffer);
   device.streams.say(device.stage, Copy{*source_region, region->buffer, region->offset});
   return true;
 }
@@ -103,6 +108,7 @@ bool copy_tensor(ggml_backend_buffer_t buffer, const ggml_tensor* from, ggml_ten
 void clear(ggml_backend_buffer_t buffer, std::uint8_t value) {
   auto* const mine = remote_buffer(buffer);
   memory_changes(mine->owner);
+  needs_weights(mine->owner, mine->number);
   mine->owner.streams.say(mine->owner.stage, Fill{{mine->number, 0, mine->range.size()}, value});
 }
 

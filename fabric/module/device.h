@@ -13,6 +13,7 @@
 #include "fabric/module/address_range.h"
 #include "fabric/module/graph_cache.h"
 #include "fabric/module/read_ahead.h"
+#include "fabric/module/references.h"
 #include "fabric/module/streams.h"
 
 namespace caravan::fabric {
@@ -28,6 +29,7 @@ struct StageDevice {
   const std::string description;  ///< of the device and its worker, for logs
   ggml_backend_device device;     ///< this is its context
   ggml_backend_buffer_type buffers;
+  References* references = nullptr;  ///< null when all weights are sent
 
   std::mutex lock;  ///< guards what follows
   GraphCache graphs;
@@ -65,5 +67,7 @@ StageDevice* device_of(ggml_backend_t backend);
 void read_region(StageDevice& device, const ggml_tensor& tensor, const Region& region, char* to, bool later);
 /// What comes before any command that changes the stage's memory.
 void memory_changes(StageDevice& device);
+/// What comes before any command that reads a buffer or changes it in part: its weights have to be there.
+void needs_weights(StageDevice& device, std::uint32_t buffer);
 
 }  // namespace caravan::fabric

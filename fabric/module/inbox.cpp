@@ -1,6 +1,7 @@
 #include "fabric/module/inbox.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace caravan::fabric {
 
@@ -9,8 +10,8 @@ std::uint32_t Inbox::expect(std::span<char> to) {
   return last_;
 }
 
-std::uint32_t Inbox::expect_pong() {
-  pongs_.insert(++last_);
+std::uint32_t Inbox::expect_other() {
+  others_.insert(++last_);
   return last_;
 }
 
@@ -28,15 +29,25 @@ Result<void> Inbox::take(const Data& data) {
 }
 
 Result<void> Inbox::take(const Pong& pong) {
-  if (pongs_.erase(pong.request) == 0) return malformed(Type::pong, "nobody asked for it");
+  if (others_.erase(pong.request) == 0) return malformed(Type::pong, "nobody asked for it");
   return {};
 }
+
+Result<void> Inbox::take(const Missing& missing) {
+  if (others_.erase(missing.request) == 0) return malformed(Type::missing, "nobody asked for it");
+  if (missing.weights.size() > kMaxWeights - missing_.size())
+    return malformed(Type::missing, "it has more weights than there can be");
+  missing_.insert(missing_.end(), missing.weights.begin(), missing.weights.end());
+  return {};
+}
+
+std::vector<MissingWeight> Inbox::missing() { return std::exchange(missing_, {}); }
 
 void Inbox::give_up() {
   for (auto& [request, read] : reads_)
     std::fill(read.to.begin() + static_cast<std::ptrdiff_t>(read.received), read.to.end(), '\0');
   reads_.clear();
-  pongs_.clear();
+  others_.clear();
 }
 
 }  // namespace caravan::fabric

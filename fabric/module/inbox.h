@@ -5,9 +5,10 @@
 #include <map>
 #include <set>
 #include <span>
+#include <vector>
 
 #include "base/result.h"
-#include "fabric/wire/messages.h"
+#include "fabric/wire/weight_messages.h"
 
 namespace caravan::fabric {
 
@@ -16,16 +17,20 @@ class Inbox {
   /// The request number for a GET of `to.size()` bytes, at least one. `to` has to live until it has come or
   /// give_up().
   std::uint32_t expect(std::span<char> to);
-  std::uint32_t expect_pong();
+  /// For a PING or a WEIGHTS_END.
+  std::uint32_t expect_other();
 
   /// Code::invalid for what nobody asked for, is out of order or too long.
   Result<void> take(const Data& data);
   Result<void> take(const Pong& pong);
+  Result<void> take(const Missing& missing);
 
-  bool waits_for(std::uint32_t request) const { return reads_.contains(request) || pongs_.contains(request); }
-  /// Some read has not come. Pongs do not count.
+  bool waits_for(std::uint32_t request) const { return reads_.contains(request) || others_.contains(request); }
+  /// What was missing by all that has come since the last call, in order.
+  std::vector<MissingWeight> missing();
+  /// Some read has not come. Nothing else counts.
   bool waits() const { return !reads_.empty(); }
-  bool owes() const { return !reads_.empty() || !pongs_.empty(); }
+  bool owes() const { return !reads_.empty() || !others_.empty(); }
   /// Nothing more will come: what has not come yet is zeros.
   void give_up();
 
@@ -36,7 +41,8 @@ class Inbox {
   };
   std::uint32_t last_ = 0;
   std::map<std::uint32_t, Read> reads_;
-  std::set<std::uint32_t> pongs_;
+  std::set<std::uint32_t> others_;  ///< PONGs and MISSINGs
+  std::vector<MissingWeight> missing_;
 };
 
 }  // namespace caravan::fabric

@@ -46,7 +46,7 @@ TEST(Inbox, GivenUpReadsAreZerosAndAreNotWrittenLater) {
 
 TEST(Inbox, PongsAreNoReads) {
   Inbox inbox;
-  const auto request = inbox.expect_pong();
+  const auto request = inbox.expect_other();
   EXPECT_FALSE(inbox.waits());
   EXPECT_TRUE(inbox.waits_for(request));
   EXPECT_TRUE(inbox.take(Pong{request, 1, 2}));

@@ -75,13 +75,18 @@ Result<Plan> parse_plan(std::string_view text) {
   Plan plan;
   const auto head = fields.text_or("head", "master");
   const auto timeout = fields.small_or("timeout_ms", static_cast<int>(plan.timeout.count()));
+  const auto model = fields.text_or("model", "");
+  const auto manifests = fields.text_or("manifests", "");
   const auto stages = fields.list("stages");
   if (head != "master" && head != "worker") fields.fail("head", "has to be 'master' or 'worker'");
   if (timeout < kShortestTimeout || timeout > kLongestTimeout)
     fields.fail("timeout_ms", fmt::format("has to be {} to {}", kShortestTimeout, kLongestTimeout));
   if (stages.empty() || stages.size() > kMaxPlanStages)
     fields.fail("stages", fmt::format("has to have 1 to {} entries", kMaxPlanStages));
+  if (!model.empty() && manifests.empty()) fields.fail("manifests", "has to be there with a model");
   if (!fields.ok()) return fields.error();
+  plan.model = model;
+  plan.manifests = manifests;
   plan.head = head == "master" ? HeadPlace::master : HeadPlace::worker;
   plan.timeout = std::chrono::milliseconds(timeout);
   plan.stages.reserve(stages.size());

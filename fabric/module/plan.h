@@ -38,6 +38,9 @@ enum class HeadPlace { master, worker };
 struct Plan {
   std::vector<Stage> stages;  ///< 1 to kMaxPlanStages, in the order of the layers
   HeadPlace head = HeadPlace::master;
+  /// The GGUF file that llama-server loads: its weights go by reference. Empty: all are sent.
+  std::filesystem::path model;
+  std::filesystem::path manifests;  ///< folder where the hashes of models are kept; needed with a model
   std::chrono::milliseconds timeout{8000};  ///< a worker that owes an answer for so long has failed
 };
 

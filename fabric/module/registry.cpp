@@ -1,5 +1,9 @@
 #include "fabric/module/registry.h"
 
+#include <cstdio>
+#include <optional>
+#include <utility>
+
 #include <fmt/format.h>
 
 namespace caravan::fabric {
@@ -17,24 +21,38 @@ ggml_backend_dev_t device_at(ggml_backend_reg_t registry, std::size_t index) {
 
 void* no_functions(ggml_backend_reg_t /*registry*/, const char* /*name*/) { return nullptr; }
 
+/// Before there are connections: nobody waits for an answer while a model is hashed. What cannot be referred to
+/// is sent.
+std::optional<Contents> contents_of(const Plan& plan) {
+  if (plan.model.empty()) return {};
+  auto contents = Contents::open(plan.model, plan.manifests);
+  if (contents) return std::move(*contents);
+  std::fputs(fmt::format("caravan-fabric: all weights are sent: {}\n", contents.error().message).c_str(), stderr);
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Registry>> Registry::open(const std::filesystem::path& file,
                                                  const std::string& engine) {
   auto plan = read_plan(file);
   if (!plan) return plan.error();
+  auto contents = contents_of(*plan);
   auto streams = Streams::open(std::move(plan.value()), engine);
   if (!streams) return streams.error();
-  return std::unique_ptr<Registry>(new Registry(std::move(streams.value())));
+  return std::unique_ptr<Registry>(new Registry(std::move(streams.value()), std::move(contents)));
 }
 
-Registry::Registry(std::unique_ptr<Streams> streams)
+Registry::Registry(std::unique_ptr<Streams> streams, std::optional<Contents> contents)
     : streams_(std::move(streams)),
       registry_{GGML_BACKEND_API_VERSION, {registry_name, device_count, device_at, no_functions}, this} {
+  if (contents) references_ = std::make_unique<References>(*streams_, std::move(*contents));
   const auto count = streams_->plan().stages.size();
   devices_.reserve(count);
-  for (std::size_t i = 0; i < count; ++i)
+  for (std::size_t i = 0; i < count; ++i) {
     devices_.push_back(std::make_unique<StageDevice>(*streams_, i, &registry_));
+    devices_.back()->references = references_.get();
+  }
 }
 
 std::string engine_build() { return fmt::format("ggml {} {}", ggml_version(), ggml_commit()); }

@@ -22,9 +22,10 @@ class Registry {
   ggml_backend_dev_t device(std::size_t index) { return index < size() ? &devices_[index]->device : nullptr; }
 
  private:
-  explicit Registry(std::unique_ptr<Streams> streams);
+  Registry(std::unique_ptr<Streams> streams, std::optional<Contents> contents);
 
   std::unique_ptr<Streams> streams_;
+  std::unique_ptr<References> references_;  ///< may be null
   ggml_backend_reg registry_;
   std::vector<std::unique_ptr<StageDevice>> devices_;
 };

@@ -148,15 +148,27 @@ bool Streams::wait_for_reads(std::size_t stage) {
   return wait_until([&] { return !stages_[stage]->inbox.waits(); });
 }
 
+std::uint32_t Streams::expect_other(std::size_t stage) {
+  const std::lock_guard lock(reading_);
+  stages_[stage]->debt.asked(Clock::now());
+  return stages_[stage]->inbox.expect_other();
+}
+
 std::uint32_t Streams::ping(std::size_t stage) {
-  std::uint32_t request = 0;
-  {
-    const std::lock_guard lock(reading_);
-    request = stages_[stage]->inbox.expect_pong();
-    stages_[stage]->debt.asked(Clock::now());
-  }
+  const auto request = expect_other(stage);
   say(stage, Ping{request});
   return request;
+}
+
+std::uint32_t Streams::ask_missing(std::size_t stage) {
+  const auto request = expect_other(stage);
+  say(stage, WeightsEnd{request});
+  return request;
+}
+
+std::vector<MissingWeight> Streams::take_missing(std::size_t stage) {
+  const std::lock_guard lock(reading_);
+  return stages_[stage]->inbox.missing();
 }
 
 bool Streams::settle(std::size_t stage) { return wait(stage, ping(stage)); }
@@ -232,24 +244,23 @@ void Streams::read_answers(std::size_t stage) {
   }
 }
 
-Result<void> Streams::take(std::size_t stage, Type type, std::string_view payload) {
+template <typename M>
+Result<void> Streams::take_in(std::size_t stage, std::string_view payload) {
   auto& connection = *stages_[stage];
+  const auto message = read_message<M>(payload);
+  if (!message) return message.error();
+  const std::lock_guard lock(reading_);
+  auto taken = connection.inbox.take(message.value());
+  connection.debt.heard(connection.inbox.owes(), Clock::now());
+  return taken;
+}
+
+Result<void> Streams::take(std::size_t stage, Type type, std::string_view payload) {
   Result<void> taken = malformed(type, "nobody expects it here");
   if (type == Type::error) return told_error(payload);
-  if (type == Type::data) {
-    const auto data = read_message<Data>(payload);
-    if (!data) return data.error();
-    const std::lock_guard lock(reading_);
-    taken = connection.inbox.take(data.value());
-    connection.debt.heard(connection.inbox.owes(), Clock::now());
-  }
-  if (type == Type::pong) {
-    const auto pong = read_message<Pong>(payload);
-    if (!pong) return pong.error();
-    const std::lock_guard lock(reading_);
-    taken = connection.inbox.take(pong.value());
-    connection.debt.heard(connection.inbox.owes(), Clock::now());
-  }
+  if (type == Type::data) taken = take_in<Data>(stage, payload);
+  if (type == Type::pong) taken = take_in<Pong>(stage, payload);
+  if (type == Type::missing) taken = take_in<Missing>(stage, payload);
   news_.notify_all();
   return taken;
 }

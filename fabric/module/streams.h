@@ -52,6 +52,10 @@ class Streams {
   /// Asks for a sign of life, which comes when the stage has worked off what was said before; the request's
   /// number.
   std::uint32_t ping(std::size_t stage);
+  /// Asks which of the weights that were said since the last time the stage does not have; the request's number.
+  std::uint32_t ask_missing(std::size_t stage);
+  /// What has come of that since the last call.
+  std::vector<MissingWeight> take_missing(std::size_t stage);
   /// Blocks until the stage has worked off all that was said to it.
   bool settle(std::size_t stage);
 
@@ -80,10 +84,13 @@ class Streams {
   void introduce(std::size_t stage);
   void flush_if_much(std::size_t stage);
   bool flush_locked();
+  std::uint32_t expect_other(std::size_t stage);
   bool wait_until(const std::function<bool()>& done);
   std::vector<Debt> debts_now() const;
   void read_answers(std::size_t stage);
   Result<void> take(std::size_t stage, Type type, std::string_view payload);
+  template <typename M>
+  Result<void> take_in(std::size_t stage, std::string_view payload);
 
   Plan plan_;
   std::uint64_t session_ = 0;  // random: tells this start from others

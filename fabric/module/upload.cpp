@@ -15,11 +15,15 @@ void say_bytes(StageDevice& device, std::uint32_t buffer, std::uint64_t offset, 
   }
 }
 
+bool is_whole_weight(const ggml_tensor& tensor, const Region& region) {
+  const bool weights = tensor.buffer != nullptr && tensor.buffer->usage == GGML_BACKEND_BUFFER_USAGE_WEIGHTS;
+  return weights && tensor.view_src == nullptr && region.size == ggml_nbytes(&tensor);
+}
+
 /// A whole weight that is used for nothing but matrix products: the worker may keep it in a layout of its
 /// own.
 bool is_matrix(StageDevice& device, const ggml_tensor& tensor, const Region& region) {
-  const bool weights = tensor.buffer != nullptr && tensor.buffer->usage == GGML_BACKEND_BUFFER_USAGE_WEIGHTS;
-  if (!weights || tensor.view_src != nullptr || region.size != ggml_nbytes(&tensor)) return false;
+  if (!is_whole_weight(tensor, region)) return false;
   const std::lock_guard guard(device.lock);
   return device.matrices.contains(tensor.name) && !device.others.contains(tensor.name);
 }
@@ -33,11 +37,18 @@ void set_bytes(StageDevice& device, const ggml_tensor& tensor, const Region& reg
     std::copy_n(tensor.ne, kDims, layout.ne.begin());
     device.streams.say(device.stage, layout);
   }
-  say_bytes(device, region.buffer, region.offset, {data, region.size});
+  const std::string_view bytes(data, region.size);
+  const bool whole = is_whole_weight(tensor, region);
+  if (whole && device.references != nullptr &&
+      device.references->refer(device.stage, tensor, region, bytes))
+    return;
+  if (!whole) needs_weights(device, region.buffer);
+  say_bytes(device, region.buffer, region.offset, bytes);
 }
 
 void set_pieces(StageDevice& device, const Region& region, const char* data, const Pieces& pieces) {
   memory_changes(device);
+  needs_weights(device, region.buffer);
   if (pieces.size > kMaxChunk || pieces.stride < pieces.size) {
     for (std::size_t i = 0; i < pieces.copies; ++i)
       say_bytes(device, region.buffer, region.offset + i * pieces.stride,

@@ -1,5 +1,4 @@
-// How tensors get into a worker's memory. Weights by reference will be decided here: set_bytes() is told
-// everything that is known about where the bytes come from.
+// How tensors get into a worker's memory: sent, or, for a model's weights, referred to.
 #pragma once
 
 #include <cstddef>

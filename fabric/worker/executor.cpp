@@ -62,6 +62,7 @@ Result<void> Executor::operator()(const Alloc& command) {
 
 Result<void> Executor::operator()(const Free& command) {
   opened_->graphs.drop_users_of(command.buffer);
+  opened_->weights.forget(command.buffer);
   return opened_->memory.free(command.buffer);
 }
 

@@ -74,6 +74,11 @@ Result<void> WeightLoader::stream(const Stream& chunk) {
   return put(whole.weight, whole.bytes);
 }
 
+void WeightLoader::forget(std::uint32_t buffer) {
+  std::erase_if(missing_, [buffer](const auto& one) { return one.second.weight.buffer == buffer; });
+  std::erase_if(unreported_, [this](std::uint32_t number) { return missing_.count(number) == 0; });
+}
+
 Have WeightLoader::inventory(const Inventory& asked) {
   Have answer;
   answer.request = asked.request;

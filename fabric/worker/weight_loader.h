@@ -25,6 +25,8 @@ class WeightLoader {
   /// The next bytes of a missing one. The last ones are the moment of truth: what has another hash is thrown
   /// away.
   Result<void> stream(const Stream& chunk);
+  /// The buffer goes, and with it the wish for what is missing in it.
+  void forget(std::uint32_t buffer);
   /// True when nothing is missing.
   bool complete() const { return missing_.empty(); }
   /// Which of the contents the store has.
