@@ -1,16 +1,17 @@
 // caravan-worker: see --help and docs/fabric-protocol.md.
-#include <atomic>
+#include <chrono>
 #include <csignal>
 #include <iostream>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <ggml-backend.h>
 
 #include "base/files.h"
+#include "fabric/worker/model_reader.h"
 #include "fabric/worker/options.h"
+#include "fabric/store/store_limit.h"
 #include "fabric/worker/server.h"
 #include "fabric/worker/stored_weights.h"
 
@@ -29,30 +30,13 @@ int fail(const Error& error) {
 
 void say(const std::string& line) { std::cerr << "caravan-worker: " << line << std::endl; }
 
-/// Hashes the device's own models, in its own time: what is not hashed yet is sent.
-class ModelReader {
- public:
-  ModelReader(LocalSource& into, std::vector<std::string> models)
-      : thread_([this, &into, models = std::move(models)] { read(into, models); }) {}
-  ~ModelReader() {
-    cancelled_ = true;
-    thread_.join();
-  }
+/// So long it waits for models to be hashed before it serves.
+constexpr std::chrono::seconds kModelsFirst{5};
 
- private:
-  void read(LocalSource& into, const std::vector<std::string>& models) {
-    const ManifestCache cache(caravan::cache_folder() / "manifests");
-    HashingControl control;
-    control.is_cancelled = [this] { return cancelled_.load(); };
-    for (const std::string& model : models) {
-      const auto added = into.add(model, cache, control);
-      if (!added && !cancelled_) say(model + " is not used: " + added.error().message);
-    }
-  }
-
-  std::atomic<bool> cancelled_{false};
-  std::thread thread_;
-};
+/// Beside the store, which is what they are for too.
+caravan::fs::path manifests_of(const Options& options) {
+  return (options.store.empty() ? caravan::cache_folder() : caravan::fs::path(options.store)) / "manifests";
+}
 
 /// What there is of weights on this device.
 Result<std::unique_ptr<Weights>> open_weights(const Options& options, std::shared_ptr<LocalSource> local) {
@@ -60,7 +44,9 @@ Result<std::unique_ptr<Weights>> open_weights(const Options& options, std::share
     return std::make_unique<Weights>(std::move(local),
                                      Error{caravan::Code::unavailable, "there is no store", "give --store"});
   StoreLimits limits;
-  if (options.store_limit != 0) limits.limit = caravan::Bytes{options.store_limit};
+  const auto share = fair_share(options.store);
+  if (!share) return caravan::with_context(share.error(), "the store");
+  limits.limit = options.store_limit != 0 ? caravan::Bytes{options.store_limit} : *share;
   auto store = TensorStore::open(options.store, limits);
   if (!store) return caravan::with_context(store.error(), "the store");
   return std::make_unique<Weights>(std::move(local), std::move(*store));
@@ -93,7 +79,8 @@ Result<void> run(const Options& options) {
   const auto all = open_weights(options, local);
   if (!all) return all.error();
   StoredWeights weights(**all);
-  const ModelReader models(*local, options.models);
+  ModelReader models(*local, ggufs_of({options.models.begin(), options.models.end()}), manifests_of(options), &say);
+  models.wait(kModelsFirst);
   Server server({*key, engine_build()}, options.settings, weights, &say);
   for (const std::string& address : options.listen) {
     auto listener = Listener::open(address, options.settings.addresses);

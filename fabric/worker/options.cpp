@@ -39,7 +39,7 @@ Result<void> take(Options& options, const std::string& name, const std::string& 
     options.store = value;
     return {};
   }
-  if (name == "--model") {
+  if (name == "--model" || name == "--models") {
     options.models.push_back(value);
     return {};
   }
@@ -73,7 +73,8 @@ Result<void> take(Options& options, const std::string& name, const std::string& 
 Result<Options> parse_options(const std::vector<std::string>& arguments) {
   static const std::vector<std::string> known{"--listen",  "--peer-listen", "--key-file",
                                               "--threads", "--memory",      "--hand-off-timeout",
-                                              "--store",   "--store-limit", "--model"};
+                                              "--store",   "--store-limit", "--model",
+                                              "--models"};
   Options options;
   options.settings.most_threads = std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads);
   options.settings.threads = options.settings.most_threads;
@@ -112,8 +113,10 @@ usage: caravan-worker --listen HOST:PORT [--key-file FILE] [options]
   --threads N               computing threads when the master does not say (all cores)
   --memory MIB              most memory for weights, contexts and results together, in MiB (all that the device has)
   --model FILE              a GGUF file of this device: its weights are not sent. May be given again
+  --models FOLDER           the same for all GGUF files in it. May be given again
   --store FOLDER            where weights that were sent are kept for the next start; several workers may share it
-  --store-limit MIB         most that the store takes; what was not used the longest goes first (8192)
+  --store-limit MIB         most that the store takes; what was not used the longest goes first (a quarter of
+                            what is free, with what the store has)
   --hand-off-timeout S      how long to wait for what a peer hands over, in seconds (30)
   --any-address             take addresses of networks too: for a lab without tunnels, nothing is encrypted
   --help                    this text

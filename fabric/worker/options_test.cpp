@@ -28,7 +28,9 @@ TEST(FabricWorkerOptions, AllOfThem) {
                                       "--model",
                                       "a.gguf",
                                       "--model",
-                                      "b.gguf"});
+                                      "b.gguf",
+                                      "--models",
+                                      "folder"});
   ASSERT_TRUE(options.ok()) << options.error().message;
   EXPECT_EQ(options->listen, (std::vector<std::string>{"127.0.0.1:1", "127.0.0.1:2"}));
   EXPECT_EQ(options->key_file, "k");
@@ -39,7 +41,7 @@ TEST(FabricWorkerOptions, AllOfThem) {
   EXPECT_EQ(options->settings.addresses, Addresses::any);
   EXPECT_EQ(options->store, "s");
   EXPECT_EQ(options->store_limit, std::uint64_t{9} << 20U);
-  EXPECT_EQ(options->models, (std::vector<std::string>{"a.gguf", "b.gguf"}));
+  EXPECT_EQ(options->models, (std::vector<std::string>{"a.gguf", "b.gguf", "folder"}));
 }
 
 TEST(FabricWorkerOptions, MistakesAreNamed) {
@@ -54,7 +56,7 @@ TEST(FabricWorkerOptions, MistakesAreNamed) {
 TEST(FabricWorkerOptions, HelpNamesEachOption) {
   EXPECT_TRUE(parse_options({"--help"})->help);
   for (const char* option : {"--listen", "--peer-listen", "--key-file", "--threads", "--memory",
-                             "--hand-off-timeout", "--any-address"})
+                             "--hand-off-timeout", "--any-address", "--store", "--store-limit", "--model", "--models"})
     EXPECT_NE(help_text().find(option), std::string::npos) << option;
 }
 

@@ -48,10 +48,13 @@ class Worker:
         self.key_file.write_text(self.key)
         self.process = None
 
+    def options(self):
+        return []
+
     def start(self):
         with open(self.folder / f"{self.name}.log", "wb") as log:
             self.process = subprocess.Popen([WORKER, "--listen", f"127.0.0.1:{self.port}", "--key-file", str(self.key_file),
-                                             "--threads", "1"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                             "--threads", "1", *self.options()], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_for(self.listens, f"worker {self.name}; {self.log()}")
 
     def listens(self):
@@ -127,6 +130,8 @@ class Server:
 
 
 class FabricTest(unittest.TestCase):
+    worker = Worker
+
     @classmethod
     def setUpClass(cls):
         cls.model = model_file()
@@ -136,7 +141,7 @@ class FabricTest(unittest.TestCase):
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
         self.folder = Path(temporary.name)
-        self.workers = [Worker(self.folder, name) for name in ("one", "two")]
+        self.workers = [self.worker(self.folder, name) for name in ("one", "two")]
         for worker in self.workers:
             self.addCleanup(worker.stop)
             worker.start()

@@ -1,0 +1,161 @@
+"""Weights by reference: they cross the link once; a worker that has them is not sent them; what is damaged comes anew."""
+import json
+import shutil
+import socket
+import threading
+import unittest
+
+import fabric_test
+from fabric_test import SHORT, Worker
+
+FEW = 5_000_000  # bytes over all links of a start that sends no weights
+CHUNK = 1 << 16
+
+
+class Link:
+    """A way to a worker that counts what goes there, and may be cut after so many bytes."""
+
+    def __init__(self, test, worker):
+        self.worker, self.sent, self.cut_after = worker, 0, None
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+        test.addCleanup(self.listener.close)
+
+    def accept(self):
+        while True:
+            try:
+                here, _ = self.listener.accept()
+            except OSError:
+                return
+            there = socket.create_connection(("127.0.0.1", self.worker.port))
+            for one, other, counts in ((here, there, True), (there, here, False)):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                threading.Thread(target=self.pump, args=(one, other, counts), daemon=True).start()
+
+    def pump(self, source, target, counts):
+        try:
+            while data := source.recv(CHUNK):
+                target.sendall(data)
+                self.sent += len(data) if counts else 0
+                if counts and self.cut_after is not None and self.sent > self.cut_after:
+                    break
+        except OSError:
+            pass
+        for one in (source, target):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        source.close()
+
+
+class StoringWorker(Worker):
+    def options(self):
+        return ["--store", str(self.folder / f"{self.name}-store")]
+
+
+class FabricWeightsTest(unittest.TestCase):
+    worker = StoringWorker
+
+    setUpClass = classmethod(fabric_test.FabricTest.setUpClass.__func__)
+    alone = fabric_test.FabricTest.alone
+
+    def setUp(self):
+        fabric_test.FabricTest.setUp(self)
+        self.links = [Link(self, worker) for worker in self.workers]
+        self.size = self.model.stat().st_size
+
+    def plan(self, name="plan", **changes):
+        path = fabric_test.FabricTest.plan(self, name, model=str(self.model), manifests=str(self.folder / "manifests"), **changes)
+        plan = json.loads(path.read_text())
+        for stage, link in zip(plan["stages"], self.links, strict=True):
+            stage["address"] = f"127.0.0.1:{link.port}"
+        path.write_text(json.dumps(plan))
+        return path
+
+    def start(self, *options):
+        """A server that is ready, and how many bytes went to each worker for that."""
+        for link in self.links:
+            link.sent = 0
+        server = fabric_test.FabricTest.fabric(self, *options).until_ready()
+        return server, [link.sent for link in self.links]
+
+    def text(self, *options):
+        """What a start answers, and how many bytes went to each worker until it was ready."""
+        server, sent = self.start(*options)
+        text = server.ask(SHORT)[1]["content"]
+        self.assertEqual(server.stop(), 0)
+        return text, sent
+
+    def again(self):
+        """The workers end and start anew."""
+        for worker in self.workers:
+            worker.stop()
+            worker.start()
+
+    def test_the_second_start_sends_no_weights(self):
+        expected = self.alone().ask(SHORT)[1]["content"]
+        text, first = self.text()
+        self.assertEqual(text, expected)
+        self.assertGreater(sum(first), self.size / 2, "the weights were sent")
+        self.assertLess(sum(first), self.size * 1.1, "once")
+        for anew in (False, True):
+            with self.subTest(workers_started_anew=anew):
+                if anew:
+                    self.again()
+                text, sent = self.text()
+                self.assertEqual(text, expected)
+                self.assertLess(sum(sent), FEW)
+        text, sent = self.text("--load-mode", "none")  # no mapping tells where they are from: their hash does
+        self.assertEqual(text, expected)
+        self.assertLess(sum(sent), FEW)
+
+    def test_a_damaged_store_is_filled_anew(self):
+        expected, first = self.text()
+        store = self.folder / "one-store"
+        large = max((store / "files").iterdir(), key=lambda file: file.stat().st_size)
+        for file in (large, *(store / "packs").iterdir()):
+            data = bytearray(file.read_bytes())
+            data[len(data) // 2] ^= 1
+            file.write_bytes(data)
+        self.again()
+        text, sent = self.text()
+        self.assertEqual(text, expected)
+        self.assertGreater(sent[0], len(data), "what was damaged was sent")
+        self.assertLess(sent[0], first[0])
+        self.assertLess(sent[1], FEW)
+        text, sent = self.text()
+        self.assertEqual(text, expected)
+        self.assertLess(sum(sent), FEW)
+
+    def test_a_stream_that_was_cut_goes_on(self):
+        self.links[0].cut_after = self.size // 8
+        server = fabric_test.FabricTest.fabric(self)
+        server.process.wait(fabric_test.DEADLINE)
+        before = self.links[0].sent
+        self.links[0].cut_after = None
+        text, rest = self.text()
+        self.assertEqual(text, self.alone().ask(SHORT)[1]["content"])
+        self.again()
+        shutil.rmtree(self.folder / "one-store")
+        self.again()
+        whole = self.text()[1][0]
+        self.assertLess(before + rest[0], whole * 1.2)
+
+    def test_the_models_of_a_worker_are_not_sent(self):
+        for worker in self.workers:
+            worker.stop()
+            shutil.rmtree(self.folder / f"{worker.name}-store")
+            models = self.folder / f"{worker.name}-models"
+            models.mkdir()
+            (models / "another name.gguf").symlink_to(self.model)
+            worker.options = lambda models=models: ["--models", str(models)]
+            worker.start()
+        text, sent = self.text()
+        self.assertEqual(text, self.alone().ask(SHORT)[1]["content"])
+        self.assertLess(sum(sent), FEW)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
