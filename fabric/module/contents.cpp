@@ -88,8 +88,7 @@ Result<Contents> Contents::open(const fs::path& model, const fs::path& manifests
 
 bool Contents::is_unchanged(std::size_t file) const {
   struct stat info {};
-  return ::fstat(files_[file].get(), &info) == 0 &&
-         identity_of(info) == manifest_.files()[file].identity;
+  return ::fstat(files_[file].get(), &info) == 0 && identity_of(info) == manifest_.files()[file].identity;
 }
 
 const HashedTensor* Contents::mapped(const char* data) const {

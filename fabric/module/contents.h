@@ -1,5 +1,5 @@
-// Which contents the model's tensors have, and from where: what a tensor that is to be set can be called instead
-// of sending its bytes. A name alone is never believed.
+// Which contents the model's tensors have, and from where: what a tensor that is to be set can be called
+// instead of sending its bytes. A name alone is never believed.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ namespace caravan::fabric {
 /// Every function may be called by several threads at once.
 class Contents {
  public:
-  /// Of the GGUF file `model` and its other shards. Blocks while it hashes a model of which no manifest is kept
-  /// in `manifests`.
+  /// Of the GGUF file `model` and its other shards. Blocks while it hashes a model of which no manifest is
+  /// kept in `manifests`.
   static Result<Contents> open(const fs::path& model, const fs::path& manifests);
 
   /// The content of `bytes`, which are all of `tensor`, when they are one of the model's: their place in the
@@ -31,8 +31,8 @@ class Contents {
 
   /// The type that the model has such a content with.
   std::uint32_t type_of(const Content& content) const;
-  /// Fills `into` with the content's bytes from `offset` on, from the file as it is now: whoever gets them has to
-  /// hash the whole.
+  /// Fills `into` with the content's bytes from `offset` on, from the file as it is now: whoever gets them
+  /// has to hash the whole.
   Result<void> read(const Content& content, std::uint64_t offset, std::span<char> into) const;
 
  private:

@@ -25,7 +25,9 @@ class Inbox {
   Result<void> take(const Pong& pong);
   Result<void> take(const Missing& missing);
 
-  bool waits_for(std::uint32_t request) const { return reads_.contains(request) || others_.contains(request); }
+  bool waits_for(std::uint32_t request) const {
+    return reads_.contains(request) || others_.contains(request);
+  }
   /// What was missing by all that has come since the last call, in order.
   std::vector<MissingWeight> missing();
   /// Some read has not come. Nothing else counts.

@@ -88,7 +88,10 @@ bool References::send_chunk(Sending& next) {
     streams_.fail(next.stage, "its weights cannot be read: " + read.error().message);
     return false;
   }
-  streams_.say(next.stage, Stream{next.number, next.offset, Packing::plain, bytes});
+  const auto width = packed_width(contents_.type_of(content));
+  const auto packed = width ? pack(bytes, *width) : std::nullopt;
+  const auto packing = packed ? static_cast<Packing>(*width) : Packing::plain;
+  streams_.say(next.stage, Stream{next.number, next.offset, packing, packed ? *packed : bytes});
   next.offset += bytes.size();
   return !streams_.failed();
 }

@@ -1,5 +1,5 @@
-// Weights by reference: a worker is told what a tensor's content is called, and takes it from where it is. What
-// it does not have is sent before it is needed, once all is known: to all workers at the same time.
+// Weights by reference: a worker is told what a tensor's content is called, and takes it from where it is.
+// What it does not have is sent before it is needed, once all is known: to all workers at the same time.
 #pragma once
 
 #include <atomic>
@@ -18,15 +18,15 @@ class References {
   /// `streams` must outlive this.
   References(Streams& streams, Contents contents);
 
-  /// Tells the worker which content goes to `region`, when `bytes` (all of the tensor) are one of the model's.
-  /// False when they have to be sent. Does not wait.
+  /// Tells the worker which content goes to `region`, when `bytes` (all of the tensor) are one of the
+  /// model's. False when they have to be sent. Does not wait.
   bool refer(std::size_t stage, const ggml_tensor& tensor, const Region& region, std::string_view bytes);
   /// Nothing is needed any more of what goes to this buffer.
   void forget_buffer(std::size_t stage, std::uint32_t buffer);
   /// As complete(), if something may be missing in this buffer.
   bool complete_buffer(std::size_t stage, std::uint32_t buffer);
-  /// Sends what the workers do not have. Blocks until it is written; at once when all is there. False when the
-  /// plan has failed.
+  /// Sends what the workers do not have. Blocks until it is written; at once when all is there. False when
+  /// the plan has failed.
   bool complete();
 
  private:
@@ -36,8 +36,8 @@ class References {
     bool is_needed = true;
   };
   struct Stage {
-    std::vector<Said> said;        ///< WEIGHTs by number
-    std::uint64_t unasked = 0;     ///< bytes of those since the last WEIGHTS_END
+    std::vector<Said> said;     ///< WEIGHTs by number
+    std::uint64_t unasked = 0;  ///< bytes of those since the last WEIGHTS_END
     std::uint32_t last_request = 0;
   };
   struct Sending {

@@ -21,13 +21,14 @@ ggml_backend_dev_t device_at(ggml_backend_reg_t registry, std::size_t index) {
 
 void* no_functions(ggml_backend_reg_t /*registry*/, const char* /*name*/) { return nullptr; }
 
-/// Before there are connections: nobody waits for an answer while a model is hashed. What cannot be referred to
-/// is sent.
+/// Before there are connections: nobody waits for an answer while a model is hashed. What cannot be referred
+/// to is sent.
 std::optional<Contents> contents_of(const Plan& plan) {
   if (plan.model.empty()) return {};
   auto contents = Contents::open(plan.model, plan.manifests);
   if (contents) return std::move(*contents);
-  std::fputs(fmt::format("caravan-fabric: all weights are sent: {}\n", contents.error().message).c_str(), stderr);
+  std::fputs(fmt::format("caravan-fabric: all weights are sent: {}\n", contents.error().message).c_str(),
+             stderr);
   return {};
 }
 

@@ -52,7 +52,8 @@ class Streams {
   /// Asks for a sign of life, which comes when the stage has worked off what was said before; the request's
   /// number.
   std::uint32_t ping(std::size_t stage);
-  /// Asks which of the weights that were said since the last time the stage does not have; the request's number.
+  /// Asks which of the weights that were said since the last time the stage does not have; the request's
+  /// number.
   std::uint32_t ask_missing(std::size_t stage);
   /// What has come of that since the last call.
   std::vector<MissingWeight> take_missing(std::size_t stage);

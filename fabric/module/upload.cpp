@@ -39,8 +39,7 @@ void set_bytes(StageDevice& device, const ggml_tensor& tensor, const Region& reg
   }
   const std::string_view bytes(data, region.size);
   const bool whole = is_whole_weight(tensor, region);
-  if (whole && device.references != nullptr &&
-      device.references->refer(device.stage, tensor, region, bytes))
+  if (whole && device.references != nullptr && device.references->refer(device.stage, tensor, region, bytes))
     return;
   if (!whole) needs_weights(device, region.buffer);
   say_bytes(device, region.buffer, region.offset, bytes);

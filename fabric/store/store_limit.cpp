@@ -8,7 +8,8 @@ Result<Bytes> fair_share(const fs::path& folder) {
   if (!free) return free.error();
   Bytes room = *free;
   std::error_code failure;
-  for (fs::recursive_directory_iterator at(folder, failure), end; !failure && at != end; at.increment(failure)) {
+  for (fs::recursive_directory_iterator at(folder, failure), end; !failure && at != end;
+       at.increment(failure)) {
     std::error_code gone;
     const auto size = at->is_regular_file(gone) ? at->file_size(gone) : 0;
     if (!gone) room += Bytes{size};

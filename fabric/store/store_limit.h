@@ -7,8 +7,8 @@
 
 namespace caravan::fabric {
 
-/// A quarter of what is free on the file system of `folder` and of what the store there takes: the same before it
-/// fills and after. Blocks: reads the folder's lists. The folder may be missing.
+/// A quarter of what is free on the file system of `folder` and of what the store there takes: the same
+/// before it fills and after. Blocks: reads the folder's lists. The folder may be missing.
 Result<Bytes> fair_share(const fs::path& folder);
 
 }  // namespace caravan::fabric

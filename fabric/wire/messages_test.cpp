@@ -197,6 +197,8 @@ TEST(FabricMessages, ValuesThatCannotBeAreRefused) {
   EXPECT_TRUE(refused(SetRows{1, 0, 0, 4, "ab"}));
   EXPECT_TRUE(refused(SetRows{1, 0, 2, 1, "ab"}));
   EXPECT_TRUE(refused(SetRows{1, 0, 2, 2, "abc"}));
+  for (const int packing : {1, 3, 5})
+    EXPECT_TRUE(refused(Stream{1, 0, static_cast<Packing>(packing), "data"}));
   EXPECT_TRUE(refused(HandOff{1, 3, 0, Format::as_is, "abcd"}));
   EXPECT_TRUE(refused(HandOff{1, ~std::uint64_t{0}, 0, Format::as_is, "abcd"}));
   EXPECT_TRUE(refused(HandOff{1, 3, ~std::uint64_t{0}, Format::as_is, ""}));

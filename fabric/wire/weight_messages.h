@@ -79,8 +79,9 @@ struct Missing {
   }
 };
 
-/// How a STREAM's data is packed.
-enum class Packing : std::uint8_t { plain = 0 };
+/// How a STREAM's data is packed: not at all, or as values of so many bytes (docs/fabric-store.md). Packed
+/// data is that of a whole chunk: kMaxChunk bytes, or what is left of the tensor.
+enum class Packing : std::uint8_t { plain = 0, two_bytes = 2, four_bytes = 4 };
 
 struct Stream {
   static constexpr Type kType = Type::stream;
@@ -94,7 +95,10 @@ struct Stream {
   static void fields(Self& m, Io& io) {
     io.number(m.weight);
     io.number(m.offset);
-    io.choice(m.packing, Packing::plain);
+    io.choice(m.packing, Packing::four_bytes);
+    io.must(
+        m.packing == Packing::plain || m.packing == Packing::two_bytes || m.packing == Packing::four_bytes,
+        "a packing that nobody knows");
     io.rest(m.data, kMaxChunk);
   }
 };

@@ -9,9 +9,9 @@
 #include <ggml-backend.h>
 
 #include "base/files.h"
+#include "fabric/store/store_limit.h"
 #include "fabric/worker/model_reader.h"
 #include "fabric/worker/options.h"
-#include "fabric/store/store_limit.h"
 #include "fabric/worker/server.h"
 #include "fabric/worker/stored_weights.h"
 
@@ -79,7 +79,8 @@ Result<void> run(const Options& options) {
   const auto all = open_weights(options, local);
   if (!all) return all.error();
   StoredWeights weights(**all);
-  ModelReader models(*local, ggufs_of({options.models.begin(), options.models.end()}), manifests_of(options), &say);
+  ModelReader models(*local, ggufs_of({options.models.begin(), options.models.end()}), manifests_of(options),
+                     &say);
   models.wait(kModelsFirst);
   Server server({*key, engine_build()}, options.settings, weights, &say);
   for (const std::string& address : options.listen) {

@@ -12,8 +12,8 @@
 
 namespace caravan::fabric::worker {
 
-/// The models that `paths` name: files as they are, of folders every *.gguf in them (of shards the first one), in
-/// order. Blocks. What cannot be read has none.
+/// The models that `paths` name: files as they are, of folders every *.gguf in them (of shards the first
+/// one), in order. Blocks. What cannot be read has none.
 std::vector<fs::path> ggufs_of(const std::vector<fs::path>& paths);
 
 /// Hashes models on a thread of its own: until one is done its weights are not known to be here.

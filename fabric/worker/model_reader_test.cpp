@@ -13,7 +13,8 @@ TEST(FabricModelReader, FoldersHaveTheirModelsShardsOnce) {
   const auto folder = TemporaryFolder::make("models");
   ASSERT_TRUE(folder.ok());
   const fs::path& in = folder->path();
-  for (const char* name : {"b.gguf", "a-00001-of-00002.gguf", "a-00002-of-00002.gguf", "notes.txt", "c.gguf.part"})
+  for (const char* name :
+       {"b.gguf", "a-00001-of-00002.gguf", "a-00002-of-00002.gguf", "notes.txt", "c.gguf.part"})
     ASSERT_TRUE(write_file_atomically(in / name, "x").ok());
   fs::create_directory(in / "folder.gguf");
   EXPECT_THAT(ggufs_of({"/given.gguf", in, in / "missing"}),

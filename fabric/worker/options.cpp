@@ -71,10 +71,9 @@ Result<void> take(Options& options, const std::string& name, const std::string& 
 }  // namespace
 
 Result<Options> parse_options(const std::vector<std::string>& arguments) {
-  static const std::vector<std::string> known{"--listen",  "--peer-listen", "--key-file",
-                                              "--threads", "--memory",      "--hand-off-timeout",
-                                              "--store",   "--store-limit", "--model",
-                                              "--models"};
+  static const std::vector<std::string> known{
+      "--listen",           "--peer-listen", "--key-file",    "--threads", "--memory",
+      "--hand-off-timeout", "--store",       "--store-limit", "--model",   "--models"};
   Options options;
   options.settings.most_threads = std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads);
   options.settings.threads = options.settings.most_threads;

@@ -55,8 +55,9 @@ TEST(FabricWorkerOptions, MistakesAreNamed) {
 
 TEST(FabricWorkerOptions, HelpNamesEachOption) {
   EXPECT_TRUE(parse_options({"--help"})->help);
-  for (const char* option : {"--listen", "--peer-listen", "--key-file", "--threads", "--memory",
-                             "--hand-off-timeout", "--any-address", "--store", "--store-limit", "--model", "--models"})
+  for (const char* option :
+       {"--listen", "--peer-listen", "--key-file", "--threads", "--memory", "--hand-off-timeout",
+        "--any-address", "--store", "--store-limit", "--model", "--models"})
     EXPECT_NE(help_text().find(option), std::string::npos) << option;
 }
 

@@ -4,7 +4,24 @@
 
 #include <fmt/format.h>
 
+#include "fabric/store/packing.h"
+
 namespace caravan::fabric::worker {
+namespace {
+
+/// Nothing for what is not packed.
+Result<std::string> unpack_chunk(const Stream& chunk, const Content& content) {
+  std::string bytes;
+  if (chunk.packing == Packing::plain) return bytes;
+  if (chunk.offset >= content.size)
+    return Error{Code::invalid, "packed bytes beyond the end of a weight", "update Caravan on the master"};
+  bytes.resize(std::min<std::uint64_t>(kMaxChunk, content.size - chunk.offset));
+  if (const auto done = unpack(chunk.data, static_cast<unsigned>(chunk.packing), bytes); !done)
+    return done.error();
+  return bytes;
+}
+
+}  // namespace
 
 Result<void> WeightLoader::put(const Weight& weight, std::string_view bytes) {
   for (std::size_t done = 0; done < bytes.size(); done += kMaxChunk) {
@@ -55,11 +72,14 @@ Result<void> WeightLoader::stream(const Stream& chunk) {
                  "update Caravan on the master"};
   Awaited& awaited = found->second;
   const Content& content = awaited.weight.content;
-  if (chunk.offset != awaited.bytes.size() || chunk.data.size() > content.size - awaited.bytes.size())
+  const auto unpacked = unpack_chunk(chunk, content);
+  if (!unpacked) return unpacked.error();
+  const std::string_view data = unpacked->empty() ? chunk.data : *unpacked;
+  if (chunk.offset != awaited.bytes.size() || data.size() > content.size - awaited.bytes.size())
     return Error{Code::invalid, fmt::format("the weight {} does not come in order", chunk.weight),
                  "update Caravan on the master"};
-  if (const auto kept = source_.keep(content, chunk.offset, chunk.data); !kept) return kept.error();
-  awaited.bytes.append(chunk.data);
+  if (const auto kept = source_.keep(content, chunk.offset, data); !kept) return kept.error();
+  awaited.bytes.append(data);
   if (awaited.bytes.size() < content.size) return {};
   const Awaited whole = std::move(awaited);
   missing_.erase(found);

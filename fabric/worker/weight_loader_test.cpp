@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "fabric/store/packing.h"
 #include "fabric/worker/testing.h"
 
 namespace caravan::fabric::worker {
@@ -64,6 +65,61 @@ TEST(FabricWeights, AStreamThatWasCutGoesOn) {
     ASSERT_TRUE(master.hear_message<Pong>().ok());
     master.hang_up();
   }
+}
+
+TEST(FabricWeights, PackedChunksAreUnpacked) {
+  Worker worker;
+  std::string bytes(kMaxChunk + 4000, '\0');  // many equal first bytes, as exponents are
+  for (std::size_t i = 0; i < bytes.size(); i += 2) bytes[i] = static_cast<char>(i * 37 % 251);
+  const Content content{hash_of(bytes), bytes.size()};
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  master.say(Alloc{1, bytes.size()});
+  master.say(Weight{0, 1, 0, content});
+  master.say(WeightsEnd{1});
+  ASSERT_TRUE(master.hear_message<Missing>().ok());
+  for (const std::size_t at : {std::size_t{0}, kMaxChunk}) {
+    const auto packed = fabric::pack(std::string_view(bytes).substr(at, kMaxChunk), 2);
+    ASSERT_TRUE(packed.has_value());
+    master.say(Stream{0, at, Packing::two_bytes, *packed});
+  }
+  const auto all = master.fetch({1, 0, bytes.size()});
+  ASSERT_TRUE(all.ok());
+  EXPECT_TRUE(*all == bytes);
+  EXPECT_TRUE(worker.weights.has(content));
+}
+
+TEST(FabricWeights, PackedBytesThatAreDamagedEndThePlan) {
+  Worker worker;
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  master.say(Alloc{1, 100});
+  master.say(Weight{0, 1, 0, {hash_of("good"), 4}});
+  master.say(WeightsEnd{1});
+  ASSERT_TRUE(master.hear_message<Missing>().ok());
+  master.say(Stream{0, 0, Packing::four_bytes, "\xff\xff\xff\xff\xff"});
+  EXPECT_EQ(master.last_words().code, Code::invalid);
+}
+
+TEST(FabricWeights, ABufferThatGoesTakesWhatIsMissingInItAlong) {
+  Worker worker;
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  master.say(Alloc{1, 100});
+  const Content content{hash_of("good"), 4};
+  master.say(Weight{0, 1, 0, content});
+  master.say(Free{1});
+  master.say(Alloc{1, 100});
+  master.say(Weight{0, 1, 8, content});
+  master.say(WeightsEnd{1});
+  const auto asked = master.hear_message<Missing>();
+  ASSERT_TRUE(asked.ok());
+  EXPECT_EQ(asked->weights, (std::vector<MissingWeight>{{0, 0}}));
+  master.say(Stream{0, 0, Packing::plain, "good"});
+  EXPECT_EQ(*master.fetch({1, 8, 4}), "good");
 }
 
 TEST(FabricWeights, AWeightOfAnotherContentIsNeverUsed) {

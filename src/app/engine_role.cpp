@@ -95,7 +95,9 @@ asio::awaitable<void> EngineRole::run() {
 asio::awaitable<Result<void>> EngineRole::Inner::start_fabric_worker() {
   auto files = engine::locate_fabric();
   if (!files) co_return with_context(files.error(), "the fast data path");
-  engine::FabricWorkerSpec spec{*files, engine.files, assignment.threads,
+  auto weights = engine::fabric_weights();
+  if (!weights) co_return weights.error();
+  engine::FabricWorkerSpec spec{*files, engine.files, assignment.threads, std::move(*weights),
                                 log.parent_path() / "caravan-worker.log"};
   auto started = co_await engine::FabricWorker::start(executor, std::move(spec), kRpcServerStart);
   if (!started) co_return started.error();
@@ -152,6 +154,8 @@ Result<engine::MasterArguments> EngineRole::Inner::open_tunnels() {
 Result<void> EngineRole::Inner::add_fabric(engine::MasterArguments& arguments) {
   const auto files = engine::locate_fabric();
   if (!files) return with_context(files.error(), "the fast data path");
+  const auto weights = engine::fabric_weights();
+  if (!weights) return weights.error();
   std::vector<engine::FabricStage> stages;
   if (fabric_worker) {
     stages.push_back({"this device", fabric_worker->address(), "", fabric_worker->key(), assignment.threads});
@@ -164,8 +168,8 @@ Result<void> EngineRole::Inner::add_fabric(engine::MasterArguments& arguments) {
     stages.push_back({worker.device, tunnel, stages.empty() ? "" : peer, worker.key, 0});
   }
   const fs::path plan = log.parent_path() / "fabric-plan.json";
-  if (auto written = write_file_atomically(plan, engine::fabric_plan(stages, arguments.head)); !written)
-    return written.error();
+  const std::string text = engine::fabric_plan(stages, arguments.head, arguments.model, weights->manifests());
+  if (auto written = write_file_atomically(plan, text); !written) return written.error();
   arguments.fabric = engine::FabricUse{files->module, plan};
   return {};
 }

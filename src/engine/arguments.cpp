@@ -105,10 +105,12 @@ void add_memory(Arguments& arguments, const MasterArguments& wanted, const Engin
   arguments.use_if_known("--fit", "off");  // it would change the plan
   arguments.use_if_known("--cache-ram", fmt::format("{}", wanted.cache_ram));
   if (wanted.cache_ram == 0) arguments.use_if_known("--no-cache-idle-slots");
-  // Mapped, the master would hold the pages of layers that it sends away, and could not repack its own.
+  // Mapped, the master would hold the pages of layers that it sends away, and could not repack its own. With
+  // the fabric its own are at its worker, and what others have need not even be read: the place tells what it
+  // is.
   if (flags.takes_value("--load-mode")) {
-    arguments.use_if_known("--load-mode", "none");
-  } else {
+    arguments.use_if_known("--load-mode", wanted.fabric ? "mmap" : "none");
+  } else if (!wanted.fabric) {
     arguments.use_if_known("--no-mmap");
   }
   if (flags.takes_value("--flash-attn")) {

@@ -55,6 +55,7 @@ TEST(Arguments, StagesOfTheFabric) {
   EXPECT_EQ(value_of(*with_master, "--device"), "Caravan0,Caravan1,Caravan2");
   EXPECT_EQ(value_of(*with_master, "--tensor-split"), "10,8,13");
   EXPECT_EQ(value_of(*with_master, "--gpu-layers"), "31");
+  EXPECT_EQ(value_of(*with_master, "--load-mode"), "mmap");
   EXPECT_EQ(value_of(*with_master, "--rpc"), "none");
   EXPECT_EQ(value_of(*with_master, "--override-tensor"), "none");
   wanted.layers = {0, 18, 12};

@@ -6,6 +6,7 @@
 #include <openssl/rand.h>
 
 #include "base/json.h"
+#include "base/text.h"
 
 namespace caravan::engine {
 
@@ -24,7 +25,20 @@ Result<FabricFiles> locate_fabric() {
   return files;
 }
 
-std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement head) {
+Result<FabricWeights> fabric_weights() {
+  FabricWeights weights{caravan_home() / "models", caravan_home() / "weights", {}};
+  const auto limit = environment("CARAVAN_STORE_LIMIT");
+  if (!limit) return weights;
+  const auto bytes = parse_bytes(*limit);
+  if (!bytes || *bytes < mebibytes(1))
+    return Error{Code::invalid, fmt::format("CARAVAN_STORE_LIMIT is '{}'", printable(*limit)),
+                 "set it to a size of at least 1 MiB, such as 8GiB"};
+  weights.limit = *bytes;
+  return weights;
+}
+
+std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement head, const fs::path& model,
+                        const fs::path& manifests) {
   Json list = Json::array();
   for (const FabricStage& stage : stages) {
     list.push_back({{"name", stage.name},
@@ -33,8 +47,10 @@ std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement he
                     {"key", stage.key},
                     {"threads", stage.threads}});
   }
-  return dump_json(
-      {{"stages", std::move(list)}, {"head", head == HeadPlacement::master ? "master" : "worker"}});
+  return dump_json({{"stages", std::move(list)},
+                    {"head", head == HeadPlacement::master ? "master" : "worker"},
+                    {"model", model.string()},
+                    {"manifests", manifests.string()}});
 }
 
 Result<std::string> new_fabric_key() {

@@ -2,6 +2,7 @@
 // that it talks to. docs/fabric-protocol.md has what they say to each other.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,21 @@ struct FabricStage {
   int threads = 1;
 };
 
-/// What the module reads. Holds keys: only for a file that nobody else can read.
-std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement head);
+/// Where weights come from, on this device.
+struct FabricWeights {
+  fs::path models;             ///< the folder of this device's own models
+  fs::path store;              ///< folder for weights that were sent to this device
+  std::optional<Bytes> limit;  ///< of the store; nothing: a quarter of the room
+  fs::path manifests() const { return store / "manifests"; }  ///< hashes of models
+};
+
+/// In Caravan's home. The store's limit is $CARAVAN_STORE_LIMIT ("8 GiB"); Code::invalid when it is no size.
+Result<FabricWeights> fabric_weights();
+
+/// What the module reads. `model` and `manifests`: of the weights that go by reference. Holds keys: only for
+/// a file that nobody else can read.
+std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement head, const fs::path& model,
+                        const fs::path& manifests);
 
 /// 32 random bytes, in hexadecimal.
 Result<std::string> new_fabric_key();

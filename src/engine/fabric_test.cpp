@@ -32,6 +32,7 @@ class FabricWorkerTest : public testing::Test {
   FabricWorkerSpec spec_{{folder_.path() / "caravan-worker", folder_.path() / "m.so"},
                          {folder_.path() / "llama-server", folder_.path() / "rpc-server", ""},
                          2,
+                         {"/models", "/weights", mebibytes(5)},
                          folder_.path() / "log"};
   asio::io_context loop_;
 };
@@ -39,12 +40,27 @@ class FabricWorkerTest : public testing::Test {
 TEST(Fabric, ThePlanHasWhatTheModuleReads) {
   const std::vector<FabricStage> stages{{"here", {"127.0.0.1", 4000}, "", "k0", 2},
                                         {"there", {"127.0.0.1", 4001}, "127.0.0.1:4001", "k1", 0}};
-  const auto plan = Json::parse(fabric_plan(stages, HeadPlacement::master));
+  const auto plan = Json::parse(fabric_plan(stages, HeadPlacement::master, "/a.gguf", "/m"));
   EXPECT_EQ(plan["head"], "master");
+  EXPECT_EQ(plan["model"], "/a.gguf");
+  EXPECT_EQ(plan["manifests"], "/m");
   EXPECT_EQ(plan["stages"].size(), 2U);
   EXPECT_EQ(plan["stages"][0]["address"], "127.0.0.1:4000");
   EXPECT_EQ(plan["stages"][1]["peer"], "127.0.0.1:4001");
-  EXPECT_EQ(Json::parse(fabric_plan(stages, HeadPlacement::last_worker))["head"], "worker");
+  EXPECT_EQ(Json::parse(fabric_plan(stages, HeadPlacement::last_worker, "/a.gguf", "/m"))["head"], "worker");
+}
+
+TEST(Fabric, TheStoresLimitIsASize) {
+  ::setenv("CARAVAN_STORE_LIMIT", "3GiB", 1);
+  const auto limited = fabric_weights();
+  ASSERT_TRUE(limited.ok());
+  EXPECT_EQ(limited->limit, mebibytes(3072));
+  for (const char* wrong : {"much", "5"}) {
+    ::setenv("CARAVAN_STORE_LIMIT", wrong, 1);
+    EXPECT_EQ(fabric_weights().error().code, Code::invalid) << wrong;
+  }
+  ::unsetenv("CARAVAN_STORE_LIMIT");
+  EXPECT_FALSE(fabric_weights()->limit);
 }
 
 TEST(Fabric, EveryKeyIsNew) {
@@ -76,7 +92,8 @@ TEST_F(FabricWorkerTest, ListensAndItsKeyIsInNoArgument) {
   EXPECT_GT((*worker)->pid(), 0);
   const auto seen = read_file(folder_.path() / "seen", Bytes{1000});
   ASSERT_TRUE(seen.ok());
-  EXPECT_EQ(*seen, "--listen 127.0.0.1:0 --threads 2 " + (*worker)->key() + "\n");
+  EXPECT_EQ(*seen, "--listen 127.0.0.1:0 --threads 2 --store /weights --models /models --store-limit 5 " +
+                       (*worker)->key() + "\n");
 }
 
 TEST_F(FabricWorkerTest, OneThatEndsOrSaysNothingIsAnError) {

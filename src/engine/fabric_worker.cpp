@@ -33,7 +33,12 @@ asio::awaitable<Result<std::unique_ptr<FabricWorker>>> FabricWorker::start(
   state->key = std::move(*key);
   SpawnSpec process;
   process.program = spec.files.worker;
-  process.arguments = {"--listen", "127.0.0.1:0", "--threads", fmt::format("{}", spec.threads)};
+  process.arguments = {"--listen", "127.0.0.1:0",      "--threads", fmt::format("{}", spec.threads),
+                       "--store",  spec.weights.store, "--models",  spec.weights.models};
+  if (spec.weights.limit) {
+    process.arguments.emplace_back("--store-limit");
+    process.arguments.push_back(fmt::format("{}", spec.weights.limit->count >> 20U));  // MiB
+  }
   process.environment = engine_environment(spec.engine);
   process.environment["CARAVAN_FABRIC_KEY"] = state->key;  // not an argument: those everybody can read
   const auto take = [&self = *state](const EngineEvent& event) {

@@ -22,6 +22,7 @@ struct FabricWorkerSpec {
   FabricFiles files;
   EngineFiles engine;  ///< whose libraries it runs on
   int threads = 1;
+  FabricWeights weights;
   fs::path log;  ///< for its output, at most kMaxLogBytes; empty: none
 };
 
