@@ -75,6 +75,19 @@ class FabricClusterTest(DevicesTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)["traffic"]
 
+    def test_weights_cross_the_air_once(self):
+        one, two = phones = self.cluster(2)
+        answers, sent = [], []
+        for _ in range(2):
+            self.serve(phones)
+            answers.append(two.ask())
+            sent.append(self.master_traffic(one)[0]["sent"])
+            one.caravan("serve", "--stop")
+        self.assertEqual(answers[0], answers[1])
+        self.assertLess(sent[1], 5_000_000)
+        self.assertLess(sent[1] * 10, sent[0])
+        self.assertTrue(list((two.home / "weights" / "packs").iterdir()))
+
     def test_what_one_phone_cannot_do_goes_through_rpc(self):
         one, two = self.device(1), self.device(2)
         nothing = tempfile.TemporaryDirectory()
