@@ -12,10 +12,6 @@
 namespace caravan::fabric {
 namespace {
 
-/// So many graphs in a row may go without an answer: a quarter of a thousand tokens in the usual
-/// micro-batches.
-constexpr int kSilentRuns = 4;
-
 StageDevice& device_in(ggml_backend_t backend) { return *static_cast<StageDevice*>(backend->context); }
 
 const char* name_of_backend(ggml_backend_t backend) { return device_in(backend).name.c_str(); }
@@ -72,6 +68,8 @@ bool copy_tensor_async(ggml_backend_t from_backend, ggml_backend_t to_backend, c
   return true;
 }
 
+/// Called several times a token, before each input is set. What was said need not even be written then: data
+/// was taken over.
 void synchronize(ggml_backend_t backend) {
   auto& device = device_in(backend);
   device.streams.wait_for_reads(device.stage);
@@ -103,17 +101,16 @@ std::uint32_t ask_ahead(StageDevice& device, const ggml_cgraph& graph) {
     const auto region = region_of(node, 0, ggml_nbytes(&node));
     if (!region || region->size == 0) continue;
     last = device.streams.ask(device.stage, *region, device.ahead.prepare(*region));
-    device.silent_runs = 0;
   }
   return last;
 }
 
-/// A prompt is many graphs in a row that nobody reads from. Without signs of life a long one would look like
-/// a frozen worker.
+/// A prompt is many graphs in a row that nobody waits for. Without signs of life a long one would look like a
+/// frozen worker.
 void ask_for_life(StageDevice& device) {
-  if (++device.silent_runs <= kSilentRuns) return;
-  device.silent_runs = 0;
-  device.streams.ping(device.stage);
+  const auto waits = device.streams.waits();
+  if (waits == device.last_wait) return void(device.streams.ping(device.stage));
+  device.last_wait = waits;
 }
 
 ggml_status graph_compute(ggml_backend_t backend, ggml_cgraph* graph) {
@@ -124,10 +121,12 @@ ggml_status graph_compute(ggml_backend_t backend, ggml_cgraph* graph) {
   ask_for_life(device);
   const auto id = graph_at_worker(device, *graph);
   if (!id) return GGML_STATUS_FAILED;
-  if (*id == 0) return GGML_STATUS_SUCCESS;
-  device.streams.say(device.stage, Run{*id});
+  if (*id != 0) device.streams.say(device.stage, Run{*id});
   const auto request = ask_ahead(device, *graph);
-  const bool fine = request == 0 ? device.streams.flush() : device.streams.wait(device.stage, request);
+  // Until the last stage has its part there is more to say at once: all of it goes in one packet a stage.
+  const bool last = device.stage + 1 == device.streams.plan().stages.size();
+  const bool fine = request != 0 ? device.streams.wait(device.stage, request)
+                                 : (last ? device.streams.flush() : !device.streams.failed());
   if (!fine) {
     device.ahead.clear();
     return GGML_STATUS_FAILED;

@@ -227,12 +227,23 @@ TEST_F(DeviceTest, AGraphTravelsOnceAndThenAsANumberOrADifference) {
   EXPECT_EQ(changed->tensors[0].offset, 192U);
 }
 
-TEST_F(DeviceTest, ManyGraphsThatNobodyReadsFromAreAskedForSignsOfLife) {
+TEST_F(DeviceTest, GraphsThatNobodyWaitsForAreAskedForSignsOfLife) {
   auto* const graph = graph_of(sum_at(128, tensor_at(0, 0), tensor_at(0, 64), "sum"), 5);
   told(0);
   for (int i = 0; i < 10; ++i)
     EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
-  EXPECT_EQ(std::ranges::count(told(0), Type::ping), 2);
+  EXPECT_EQ(std::ranges::count(told(0), Type::ping), 9);
+}
+
+TEST_F(DeviceTest, WhatAStageIsToldForAGraphIsWrittenWithTheLastStagesPart) {
+  auto* const first = graph_of(sum_at(128, tensor_at(0, 0), tensor_at(0, 64), "sum"), 5);
+  told(0);
+  const auto before = workers_[0].heard().size();
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], first), GGML_STATUS_SUCCESS);
+  EXPECT_EQ(workers_[0].heard().size(), before);
+  auto* const last = graph_of(tensor_at(1, 64), 0);
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[1], last), GGML_STATUS_SUCCESS);
+  EXPECT_TRUE(workers_[0].wait_for(Type::run, 1));
 }
 
 TEST_F(DeviceTest, GraphsOfAFreedBufferAreForgotten) {

@@ -12,12 +12,14 @@ namespace caravan::fabric {
 struct Debt {
   using Time = std::chrono::steady_clock::time_point;
   bool owes = false;
-  Time since;  ///< when it last said something, or began to owe
+  Time since;  ///< when it last said something, began to owe, or somebody began to wait
 
   void asked(Time now) {
     if (!owes) since = now;
     owes = true;
   }
+  /// A debt counts from when somebody waits: before, what it answers to may not even have been written.
+  void waited_for(Time now) { since = now; }
   void heard(bool still_owes, Time now) {
     owes = still_owes;
     since = now;

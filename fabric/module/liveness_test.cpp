@@ -45,6 +45,9 @@ TEST(Liveness, ADebtBeginsWithTheFirstQuestionAndAnAnswerIsLife) {
   EXPECT_FALSE(debt.owes);
   debt.asked(kStart + 9s);
   EXPECT_EQ(debt.since, kStart + 9s);
+  debt.waited_for(kStart + 20s);
+  EXPECT_EQ(debt.since, kStart + 20s);
+  EXPECT_TRUE(debt.owes);
 }
 
 }  // namespace

@@ -141,6 +141,10 @@ bool Streams::wait(std::size_t stage, std::uint32_t request) {
 }
 
 bool Streams::wait_for_reads(std::size_t stage) {
+  {
+    const std::lock_guard lock(reading_);
+    if (!stages_[stage]->inbox.waits()) return !failed_;
+  }
   return wait_until([&] { return !stages_[stage]->inbox.waits(); });
 }
 
@@ -161,7 +165,9 @@ bool Streams::wait_until(const std::function<bool()>& done) {
   if (!flush()) return false;
   std::unique_lock lock(reading_);
   const auto patience = plan_.timeout / kPatience;
-  auto ask_again = Clock::now() + patience;
+  const auto began = Clock::now();
+  auto ask_again = began + patience;
+  for (auto& stage : stages_) stage->debt.waited_for(began);
   while (!failed_ && !done()) {
     const auto debts = debts_now();
     const auto now = Clock::now();
@@ -182,6 +188,7 @@ bool Streams::wait_until(const std::function<bool()>& done) {
     flush();
     lock.lock();
   }
+  ++waits_;
   return !failed_;
 }
 

@@ -47,13 +47,16 @@ class Streams {
   bool flush();
   /// Flushes, then blocks until the answer is there. False when the plan has failed.
   bool wait(std::size_t stage, std::uint32_t request);
-  /// The same for all that was asked of this stage. Does not block when nothing was.
+  /// The same for all that was asked of this stage. Does nothing, not even flush, when nothing was.
   bool wait_for_reads(std::size_t stage);
   /// Asks for a sign of life, which comes when the stage has worked off what was said before; the request's
   /// number.
   std::uint32_t ping(std::size_t stage);
   /// Blocks until the stage has worked off all that was said to it.
   bool settle(std::size_t stage);
+
+  /// How often somebody has waited and got what it waited for.
+  std::uint64_t waits() const { return waits_; }
 
   bool failed() const { return failed_; }
   /// Ends the plan because of this stage.
@@ -90,6 +93,7 @@ class Streams {
   std::condition_variable news_;
   std::atomic<bool> failed_ = false;
   std::atomic<std::uint64_t> last_tag_ = 0;
+  std::atomic<std::uint64_t> waits_ = 0;
 };
 
 }  // namespace caravan::fabric

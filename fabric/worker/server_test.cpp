@@ -213,6 +213,23 @@ TEST(FabricServer, AHandOffOfAnotherSessionIsRefused) {
   EXPECT_EQ(peer.last_words().code, Code::disconnected);
 }
 
+TEST(FabricServer, APeerMayHandOverAndNothingElse) {
+  Worker worker;
+  Hello hello;
+  hello.role = Role::peer;
+  for (const std::string& frame :
+       {testing::frame_of(Alloc{1, 4}), testing::frame_of(HandOff{1, 4, 2, Format::as_is, "da"}),
+        testing::frame_of(HandOff{1, ~std::uint64_t{0}, 0, Format::as_is, "data"}),
+        std::string(64, '\xff')}) {
+    Master peer(worker.server);
+    ASSERT_TRUE(peer.greet_as(hello).ok());
+    peer.say_bytes(frame);
+    EXPECT_EQ(peer.last_words().code, Code::invalid);
+  }
+  Master master(worker.server);
+  EXPECT_TRUE(master.greet_as_master().ok());
+}
+
 TEST(FabricServer, WithoutTheKeyNothingIsTaken) {
   Worker worker;
   Master master(worker.server);
