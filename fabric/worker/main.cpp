@@ -1,7 +1,10 @@
 // caravan-worker: see --help and docs/fabric-protocol.md.
+#include <atomic>
 #include <csignal>
 #include <iostream>
+#include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <ggml-backend.h>
@@ -9,17 +12,58 @@
 #include "base/files.h"
 #include "fabric/worker/options.h"
 #include "fabric/worker/server.h"
+#include "fabric/worker/stored_weights.h"
 
 namespace {
 
 using caravan::Error;
 using caravan::Result;
+using namespace caravan::fabric;
 using namespace caravan::fabric::worker;
 
 int fail(const Error& error) {
   std::cerr << "error: " << error.message << '\n';
   if (!error.hint.empty()) std::cerr << "  fix: " << error.hint << '\n';
   return caravan::exit_code_of(error.code);
+}
+
+void say(const std::string& line) { std::cerr << "caravan-worker: " << line << std::endl; }
+
+/// Hashes the device's own models, in its own time: what is not hashed yet is sent.
+class ModelReader {
+ public:
+  ModelReader(LocalSource& into, std::vector<std::string> models)
+      : thread_([this, &into, models = std::move(models)] { read(into, models); }) {}
+  ~ModelReader() {
+    cancelled_ = true;
+    thread_.join();
+  }
+
+ private:
+  void read(LocalSource& into, const std::vector<std::string>& models) {
+    const ManifestCache cache(caravan::cache_folder() / "manifests");
+    HashingControl control;
+    control.is_cancelled = [this] { return cancelled_.load(); };
+    for (const std::string& model : models) {
+      const auto added = into.add(model, cache, control);
+      if (!added && !cancelled_) say(model + " is not used: " + added.error().message);
+    }
+  }
+
+  std::atomic<bool> cancelled_{false};
+  std::thread thread_;
+};
+
+/// What there is of weights on this device.
+Result<std::unique_ptr<Weights>> open_weights(const Options& options, std::shared_ptr<LocalSource> local) {
+  if (options.store.empty())
+    return std::make_unique<Weights>(std::move(local),
+                                     Error{caravan::Code::unavailable, "there is no store", "give --store"});
+  StoreLimits limits;
+  if (options.store_limit != 0) limits.limit = caravan::Bytes{options.store_limit};
+  auto store = TensorStore::open(options.store, limits);
+  if (!store) return caravan::with_context(store.error(), "the store");
+  return std::make_unique<Weights>(std::move(local), std::move(*store));
 }
 
 /// SIGINT and SIGTERM, blocked in this thread and those that it starts, so that they wait for sigwait.
@@ -45,9 +89,12 @@ Result<void> run(const Options& options) {
     return Error{caravan::Code::unavailable, "ggml found no device here",
                  "build the engine anew: ./run build"};
   const sigset_t signals = block_signals();
-  NoWeights weights;
-  Server server({*key, engine_build()}, options.settings, weights,
-                [](const std::string& line) { std::cerr << "caravan-worker: " << line << std::endl; });
+  const auto local = std::make_shared<LocalSource>();
+  const auto all = open_weights(options, local);
+  if (!all) return all.error();
+  StoredWeights weights(**all);
+  const ModelReader models(*local, options.models);
+  Server server({*key, engine_build()}, options.settings, weights, &say);
   for (const std::string& address : options.listen) {
     auto listener = Listener::open(address, options.settings.addresses);
     if (!listener) return listener.error();

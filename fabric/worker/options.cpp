@@ -35,6 +35,20 @@ Result<void> take(Options& options, const std::string& name, const std::string& 
     options.key_file = value;
     return {};
   }
+  if (name == "--store") {
+    options.store = value;
+    return {};
+  }
+  if (name == "--model") {
+    options.models.push_back(value);
+    return {};
+  }
+  if (name == "--store-limit") {
+    const auto mebibytes = whole_number(name, value, 1, kMaxBufferBytes >> 20U);
+    if (!mebibytes) return mebibytes.error();
+    options.store_limit = *mebibytes << 20U;
+    return {};
+  }
   if (name == "--threads") {
     const auto threads = whole_number(name, value, 1, kMaxThreads);
     if (!threads) return threads.error();
@@ -58,7 +72,8 @@ Result<void> take(Options& options, const std::string& name, const std::string& 
 
 Result<Options> parse_options(const std::vector<std::string>& arguments) {
   static const std::vector<std::string> known{"--listen",  "--peer-listen", "--key-file",
-                                              "--threads", "--memory",      "--hand-off-timeout"};
+                                              "--threads", "--memory",      "--hand-off-timeout",
+                                              "--store",   "--store-limit", "--model"};
   Options options;
   options.settings.most_threads = std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads);
   options.settings.threads = options.settings.most_threads;
@@ -96,6 +111,9 @@ usage: caravan-worker --listen HOST:PORT [--key-file FILE] [options]
   --key-file FILE           the plan's key, 64 hexadecimal digits; without it CARAVAN_FABRIC_KEY is read
   --threads N               computing threads when the master does not say (all cores)
   --memory MIB              most memory for weights, contexts and results together, in MiB (all that the device has)
+  --model FILE              a GGUF file of this device: its weights are not sent. May be given again
+  --store FOLDER            where weights that were sent are kept for the next start; several workers may share it
+  --store-limit MIB         most that the store takes; what was not used the longest goes first (8192)
   --hand-off-timeout S      how long to wait for what a peer hands over, in seconds (30)
   --any-address             take addresses of networks too: for a lab without tunnels, nothing is encrypted
   --help                    this text
@@ -104,7 +122,7 @@ It prints one line "listening HOST:PORT" for each address once it is ready, and 
 
 examples:
   openssl rand -hex 32 > plan.key && chmod 600 plan.key
-  caravan-worker --listen 127.0.0.1:0 --key-file plan.key --threads 2
+  caravan-worker --listen 127.0.0.1:0 --key-file plan.key --threads 2 --store ~/.cache/caravan/weights
   CARAVAN_FABRIC_KEY=$(cat plan.key) caravan-worker --listen 127.0.0.1:50061
 )";
 }

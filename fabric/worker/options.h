@@ -15,6 +15,9 @@ struct Options {
   std::vector<std::string> listen;  ///< at least one address
   std::string key_file;             ///< empty: the key is in CARAVAN_FABRIC_KEY
   WorkerSettings settings;
+  std::string store;                ///< folder; empty: what is sent is not kept
+  std::uint64_t store_limit = 0;    ///< bytes, 0: the store's own limit
+  std::vector<std::string> models;  ///< GGUF files of this device
   bool help = false;
 };
 

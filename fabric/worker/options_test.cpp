@@ -8,9 +8,27 @@ namespace caravan::fabric::worker {
 namespace {
 
 TEST(FabricWorkerOptions, AllOfThem) {
-  const auto options =
-      parse_options({"--listen", "127.0.0.1:1", "--peer-listen", "127.0.0.1:2", "--key-file", "k",
-                     "--threads", "3", "--memory", "5", "--hand-off-timeout", "7", "--any-address"});
+  const auto options = parse_options({"--listen",
+                                      "127.0.0.1:1",
+                                      "--peer-listen",
+                                      "127.0.0.1:2",
+                                      "--key-file",
+                                      "k",
+                                      "--threads",
+                                      "3",
+                                      "--memory",
+                                      "5",
+                                      "--hand-off-timeout",
+                                      "7",
+                                      "--any-address",
+                                      "--store",
+                                      "s",
+                                      "--store-limit",
+                                      "9",
+                                      "--model",
+                                      "a.gguf",
+                                      "--model",
+                                      "b.gguf"});
   ASSERT_TRUE(options.ok()) << options.error().message;
   EXPECT_EQ(options->listen, (std::vector<std::string>{"127.0.0.1:1", "127.0.0.1:2"}));
   EXPECT_EQ(options->key_file, "k");
@@ -19,6 +37,9 @@ TEST(FabricWorkerOptions, AllOfThem) {
   EXPECT_EQ(options->settings.memory_limit, std::uint64_t{5} << 20U);
   EXPECT_EQ(options->settings.hand_off_time, Milliseconds(7000));
   EXPECT_EQ(options->settings.addresses, Addresses::any);
+  EXPECT_EQ(options->store, "s");
+  EXPECT_EQ(options->store_limit, std::uint64_t{9} << 20U);
+  EXPECT_EQ(options->models, (std::vector<std::string>{"a.gguf", "b.gguf"}));
 }
 
 TEST(FabricWorkerOptions, MistakesAreNamed) {

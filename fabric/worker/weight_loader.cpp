@@ -70,6 +70,7 @@ Result<void> WeightLoader::stream(const Stream& chunk) {
                  "check the model's file on the master: `caravan models verify`"};
   }
   if (const auto finished = source_.finish(whole.weight.content); !finished) return finished.error();
+  if (missing_.empty()) source_.settle();
   return put(whole.weight, whole.bytes);
 }
 

@@ -36,6 +36,8 @@ class WeightSource {
   virtual Result<void> finish(const Content& content) = 0;
   /// What came was not it.
   virtual void discard(const Content& content) = 0;
+  /// All that was missing has come: there is time for what takes long. Does not block.
+  virtual void settle() {}
 };
 
 /// Has nothing and keeps nothing.
