@@ -15,7 +15,7 @@ namespace {
 /// Connections at a time: one master, a few peers, and whoever is being greeted.
 constexpr std::size_t kMaxGuests = 64;
 /// How long a new master waits for the end of one that is gone.
-constexpr Milliseconds kHandOver{3000};
+constexpr Milliseconds kHandOver{10000};
 /// How long it waits for the end of one that may be gone.
 constexpr Milliseconds kGrace{500};
 constexpr Milliseconds kLookAgain{10};
