@@ -47,6 +47,9 @@ class DoorTest(unittest.TestCase):
         source = self.folder / "llama"
         (source / "ggml" / "include").mkdir(parents=True)
         (source / "ggml" / "include" / "gguf.h").write_text("")
+        (source / "ggml" / "src").mkdir()
+        for header in ("ggml-impl.h", "ggml-backend-impl.h"):
+            (source / "ggml" / "src" / header).write_text("")
         (source / "CMakeLists.txt").write_text(textwrap.dedent(FAKE_CMAKE))
         (source / "base.c").write_text("int base(void) { return 0; }\n")
         for program in ("llama-server", "ggml-rpc-server", "llama-bench"):
@@ -136,7 +139,8 @@ class DoorTest(unittest.TestCase):
         facts = json.loads((self.cache / "engine" / "current" / "engine.json").read_text())
         self.assertEqual((facts["version"], facts["build_id"]), ("v0.5.0", key))
         for path in (f"engine/{key}/bin/llama-server", f"engine/{key}/bin/ggml-rpc-server", f"engine/{key}/bin/llama-bench",
-                     f"engine/{key}/bin/libggml-base.so", f"ggml/{key}/include/gguf.h", f"ggml/{key}/lib/libggml-base.a"):
+                     f"engine/{key}/bin/libggml-base.so", f"ggml/{key}/include/gguf.h",
+                     f"ggml/{key}/include/ggml-backend-impl.h", f"ggml/{key}/lib/libggml-base.a"):
             self.assertTrue((self.cache / path).exists(), path)
         self.assertEqual(list((self.cache / "work").iterdir()), [], "the build folder is gone")
         second = self.build_engine(source)

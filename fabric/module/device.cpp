@@ -91,7 +91,9 @@ void remember_use(StageDevice& device, const ggml_tensor& op) {
     if (source == nullptr || source->op != GGML_OP_NONE || remote_buffer(source->buffer) != nullptr) continue;
     // Only the loader's question has a weight in a buffer of this type without memory.
     if (source->buffer == nullptr || source->buffer->buft != &device.buffers) continue;
-    const bool matrix = i == 0 && (op.op == GGML_OP_MUL_MAT || op.op == GGML_OP_MUL_MAT_ID);
+    // A LAYOUT of three dimensions is for experts only.
+    const bool has_experts = source->ne[2] > 1;
+    const bool matrix = i == 0 && op.op == (has_experts ? GGML_OP_MUL_MAT_ID : GGML_OP_MUL_MAT);
     const std::lock_guard guard(device.lock);
     (matrix ? device.matrices : device.others).emplace(source->name);
   }

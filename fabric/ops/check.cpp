@@ -54,6 +54,8 @@ constexpr std::array kChecks{
     Row{GGML_OP_ARANGE, &arange},
     Row{GGML_OP_ARGSORT, &sort},
     Row{GGML_OP_TOP_K, &sort},
+    Row{GGML_OP_SSM_CONV, &ssm_conv},
+    Row{GGML_OP_SSM_SCAN, &ssm_scan},
     Row{GGML_OP_MUL_MAT, &mul_mat},
     Row{GGML_OP_MUL_MAT_ID, &mul_mat_id},
     Row{GGML_OP_SOFT_MAX, &soft_max},
@@ -104,6 +106,8 @@ RowNumbers row_numbers(const ggml_tensor& node) {
       return {1, node.ne[1], false};
     case GGML_OP_ADD_ID:
       return {2, node.src[1]->ne[1], false};
+    case GGML_OP_SSM_SCAN:
+      return {6, node.src[0]->ne[3], false};
     case GGML_OP_MUL_MAT_ID:
       return {2, node.src[0]->ne[2], true};
     default:

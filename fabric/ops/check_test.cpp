@@ -84,6 +84,21 @@ TEST_F(Ops, WhatModelsAreMadeOfIsTaken) {
   for (const ggml_tensor* node : nodes) expect_taken(node);
 }
 
+TEST_F(Ops, RecurrentModelsAreTaken) {
+  expect_refused(ggml_ssm_conv(c(), f32(6, 8), f32(4, 8)), [](ggml_tensor& t) { t.src[1]->ne[0] = 5; });
+  const auto scan = [this] {
+    ggml_tensor* b = f32(16, 2, 3);
+    return ggml_ssm_scan(c(), ggml_new_tensor_4d(c(), GGML_TYPE_F32, 16, 8, 4, 5), f32(8, 4, 3), f32(4, 3),
+                         f32(1, 4), b, b, i32(1), 1);
+  };
+  EXPECT_EQ(row_numbers(*scan()).source, 6);
+  EXPECT_EQ(row_numbers(*scan()).limit, 5);
+  expect_refused(scan(), [](ggml_tensor& t) { t.op_params[0] = 2; });
+  expect_refused(scan(), [](ggml_tensor& t) { t.src[4]->ne[1] = 3; });
+  expect_refused(scan(), [](ggml_tensor& t) { --t.ne[0]; });
+  expect_refused(scan(), [](ggml_tensor& t) { t.src[3]->nb[1] = 64; });
+}
+
 TEST_F(Ops, UnknownOperationsAreRefused) {
   ggml_tensor* node = ggml_scale(c(), f32(4), 1);
   for (const ggml_op op : {GGML_OP_MAP_CUSTOM1, GGML_OP_CUSTOM, GGML_OP_CONV_2D, GGML_OP_COUNT}) {

@@ -98,6 +98,8 @@ Why fill(const ggml_tensor& node);
 Why tri(const ggml_tensor& node);
 Why arange(const ggml_tensor& node);
 Why sort(const ggml_tensor& node);
+Why ssm_conv(const ggml_tensor& node);
+Why ssm_scan(const ggml_tensor& node);
 Why mul_mat(const ggml_tensor& node);
 Why mul_mat_id(const ggml_tensor& node);
 Why soft_max(const ggml_tensor& node);

@@ -25,6 +25,7 @@ void Peers::set(const Peer& peer) {
   const std::scoped_lock lock(mutex_);
   Way& way = ways_[peer.stage];
   way.peer = peer;
+  way.greeted = false;
   way.channel.reset();
 }
 
@@ -34,33 +35,36 @@ void Peers::introduce(std::uint32_t own_stage, std::uint64_t session) {
   hello_.session = session;
 }
 
-Result<std::unique_ptr<Channel>> Peers::connect(const Peer& peer) {
-  auto channel = Channel::connect(peer.address, allowed_, std::chrono::steady_clock::now() + kConnectTime);
+Error Peers::gone() { return {Code::interrupted, "the master is gone", ""}; }
+
+Result<void> Peers::connect(Way& way) {
+  auto channel =
+      Channel::connect(way.peer.address, allowed_, std::chrono::steady_clock::now() + kConnectTime);
   if (!channel) return channel.error();
-  auto connected = std::make_unique<Channel>(std::move(*channel));
-  FrameReader reader(*connected, {Role::worker, false});
-  const auto welcome = greet(*connected, reader, {peer.key, engine_}, hello_);
+  {
+    // From here on cancel() can end it, also while the other end says nothing.
+    const std::scoped_lock lock(mutex_);
+    if (cancelled_) return gone();
+    way.channel = std::make_unique<Channel>(std::move(*channel));
+  }
+  FrameReader reader(*way.channel, {Role::worker, false});
+  const auto welcome = greet(*way.channel, reader, {way.peer.key, engine_}, hello_);
   if (!welcome) return welcome.error();
-  return connected;
+  way.greeted = true;
+  return {};
 }
 
 Result<Channel*> Peers::to(std::uint32_t stage) {
-  Peer peer;
-  {
-    const std::scoped_lock lock(mutex_);
-    const auto found = ways_.find(stage);
-    if (found == ways_.end())
-      return Error{Code::not_found, fmt::format("nobody has said where stage {} is", stage),
-                   "update Caravan on the master"};
-    if (found->second.channel) return found->second.channel.get();
-    peer = found->second.peer;
+  // Only this thread changes the map, so that the way stays where it is.
+  const auto found = ways_.find(stage);
+  if (found == ways_.end())
+    return Error{Code::not_found, fmt::format("nobody has said where stage {} is", stage),
+                 "update Caravan on the master"};
+  Way& way = found->second;
+  if (!way.greeted) {
+    const auto connected = connect(way);
+    if (!connected) return with_context(connected.error(), fmt::format("handing over to stage {}", stage));
   }
-  auto connected = connect(peer);
-  if (!connected) return with_context(connected.error(), fmt::format("handing over to stage {}", stage));
-  const std::scoped_lock lock(mutex_);
-  if (cancelled_) return Error{Code::interrupted, "the master is gone", ""};
-  Way& way = ways_.at(stage);
-  way.channel = std::move(*connected);
   return way.channel.get();
 }
 

@@ -33,13 +33,15 @@ class Peers {
   struct Way {
     Peer peer;
     std::unique_ptr<Channel> channel;
+    bool greeted = false;
   };
-  Result<std::unique_ptr<Channel>> connect(const Peer& peer);
+  static Error gone();
+  Result<void> connect(Way& way);
 
   const std::string engine_;
   const Addresses allowed_;
   Hello hello_;
-  std::mutex mutex_;
+  std::mutex mutex_;  ///< for cancel(): guards `cancelled_`, the map's shape and the channels' pointers
   bool cancelled_ = false;
   std::map<std::uint32_t, Way> ways_;
 };

@@ -1,6 +1,9 @@
 #include "fabric/worker/server.h"
 
 #include <poll.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include <new>
 #include <system_error>
@@ -15,12 +18,20 @@ namespace {
 /// Connections at a time: one master, a few peers, and whoever is being greeted.
 constexpr std::size_t kMaxGuests = 64;
 /// How long a new master waits for the end of one that is gone.
-constexpr Milliseconds kHandOver{3000};
+constexpr Milliseconds kHandOver{10000};
 /// How long it waits for the end of one that may be gone.
 constexpr Milliseconds kGrace{500};
 constexpr Milliseconds kLookAgain{10};
 /// How often a listening thread looks whether it should end.
 constexpr int kPollMilliseconds = 200;
+
+/// What a master's frames and weights went through goes back to the system. glibc keeps it for each thread
+/// that there was; other systems' allocators give it back by themselves.
+void return_memory() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
 
 }  // namespace
 
@@ -153,6 +164,7 @@ void Server::serve_master(Channel& channel, FrameReader& reader, const Accepted&
     session_ = nullptr;
   }
   end_peers();
+  return_memory();
   say(fmt::format("the master is gone: {}", printable(why.message)));
   release();
 }

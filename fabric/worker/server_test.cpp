@@ -292,6 +292,26 @@ TEST(FabricServer, AMasterThatGoesDuringAGraphIsForgotten) {
   EXPECT_TRUE(welcome.ok()) << welcome.error().message;
 }
 
+TEST(FabricServer, APeerThatSaysNothingDoesNotKeepTheWorker) {
+  Worker worker;
+  const auto silent = Listener::open("127.0.0.1:0", Addresses::loopback);
+  ASSERT_TRUE(silent.ok()) << silent.error().message;
+  {
+    Master master(worker.server);
+    ASSERT_TRUE(master.greet_as_master().ok());
+    master.say(Open{0, 0, 1, 1});
+    master.say(Peer{1, identity().key, silent->address()});
+    master.say(Alloc{1, 4});
+    master.say(Ping{1});
+    ASSERT_TRUE(master.hear_message<Pong>().ok());
+    master.say(Send{1, 1, Format::as_is, {1, 0, 4}});
+    master.hang_up();
+  }
+  Master next(worker.server);
+  const auto welcome = next.greet_as_master();
+  EXPECT_TRUE(welcome.ok()) << welcome.error().message;
+}
+
 TEST(FabricServer, BeatsComeWhateverIsWaitedFor) {
   Worker worker;
   Master master(worker.server);

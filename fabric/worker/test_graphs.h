@@ -112,6 +112,23 @@ inline ggml_tensor* odds_and_ends(ggml_context* c) {
   return ggml_add(c, ggml_reshape_2d(c, means, 64, 1), ggml_sum(c, biased));
 }
 
+/// A step of a recurrent model.
+inline ggml_tensor* recurrent(ggml_context* c) {
+  constexpr std::int64_t kState = 16;
+  constexpr std::int64_t kHead = 8;
+  constexpr std::int64_t kHeads = 4;
+  constexpr std::int64_t kTokens = 3;
+  ggml_tensor* x = ggml_ssm_conv(c, leaf(c, "window", GGML_TYPE_F32, 3 + kTokens, kHead * kHeads),
+                                 leaf(c, "kernel", GGML_TYPE_F32, 4, kHead * kHeads));
+  ggml_tensor* states = ggml_new_tensor_4d(c, GGML_TYPE_F32, kState, kHead, kHeads, 4);
+  ggml_tensor* b = leaf(c, "b", GGML_TYPE_F32, kState, 2, kTokens);
+  ggml_tensor* scan =
+      ggml_ssm_scan(c, states, ggml_reshape_4d(c, x, kHead, kHeads, kTokens, 1),
+                    leaf(c, "dt", GGML_TYPE_F32, kHeads, kTokens), leaf(c, "a", GGML_TYPE_F32, 1, kHeads), b,
+                    b, leaf(c, "ids", GGML_TYPE_I32, 1), 1);
+  return ggml_sqr(c, scan);
+}
+
 struct NamedGraph {
   const char* name;
   LocalGraph::Build build;
@@ -123,7 +140,8 @@ inline std::vector<NamedGraph> named_graphs() {
           {"experts", &experts},
           {"copies", &copies},
           {"sampling", &sampling},
-          {"odds and ends", &odds_and_ends}};
+          {"odds and ends", &odds_and_ends},
+          {"recurrent", &recurrent}};
 }
 
 }  // namespace caravan::fabric::worker::testing

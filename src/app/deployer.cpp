@@ -200,6 +200,7 @@ Json Deployer::Inner::own_deployments() const {
   Json all = Json::array();
   for (const cluster::DeploymentView& view : conductor.deployments()) {
     Json one{{"model", view.model}, {"stage", name_of(view.stage)}, {"replicas", Json::array()}};
+    if (!view.plans.empty()) one["data_path"] = name_of(view.data_path);
     if (view.error) {
       Error error = *view.error;
       error.message = port.with_names(error.message);

@@ -167,6 +167,8 @@ Result<void> EngineRole::Inner::add_fabric(engine::MasterArguments& arguments) {
     const std::string peer = i == 0 ? engine::to_string(engine::HttpAddress(tunnel)) : worker.peer;
     stages.push_back({worker.device, tunnel, stages.empty() ? "" : peer, worker.key, 0});
   }
+  // Stages work on different parts of a prompt at once, when it comes in parts.
+  if (arguments.ubatch == 0) arguments.ubatch = engine::kFabricMicroBatch;
   const fs::path plan = log.parent_path() / "fabric-plan.json";
   const std::string text = engine::fabric_plan(stages, arguments.head, arguments.model, weights->manifests());
   if (auto written = write_file_atomically(plan, text); !written) return written.error();

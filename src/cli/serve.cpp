@@ -22,6 +22,7 @@ constexpr const char* kExamples = R"(Examples:
   caravan serve llama-3.2-1b --for throughput      many conversations at once: a copy on each device that can
   caravan serve ~/models/my.gguf --context 8192    a model of your own
   caravan serve qwen2.5-3b --avoid old-phone       without that device
+  caravan serve qwen2.5-3b --data-path fabric      through Caravan's own workers, which hand on to each other
   caravan serve qwen2.5-3b --beside                on the devices that are free; what is served goes on
   caravan serve --stop qwen2.5-3b                  that model is served no more; the others go on
   caravan serve qwen2.5-3b --plain-worker 192.168.1.5

@@ -212,7 +212,10 @@ const Json& deployment_of(const Json& view, const std::string& model) {
 std::string deployment_text(const Json& view, const Json& deployment) {
   const std::string model = printable(text_in(deployment, "model", "unknown"));
   const std::string stage = text_in(deployment, "stage", "idle");
-  if (stage == "serving") return "serves " + model;
+  if (stage == "serving") {
+    const bool is_fabric = text_in(deployment, "data_path") == "fabric";
+    return fmt::format("serves {}{}", model, is_fabric ? " through the fabric" : "");
+  }
   if (stage == "asked") return model + ": waits for the device that controls to take it on";
   if (stage == "waiting") return model + ": waits for devices, and for their speed to be measured";
   if (stage == "planning") return model + ": plans who carries what";

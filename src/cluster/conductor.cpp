@@ -38,7 +38,7 @@ std::vector<DeploymentView> Conductor::deployments() const {
     if (pending_.contains(wish.model)) {
       view.stage = Stage::asked;
     } else if (doing != fulfilments_.end()) {
-      view = {wish.model, (*doing)->stage(), (*doing)->error(), (*doing)->plans()};
+      view = {wish.model, (*doing)->stage(), (*doing)->error(), (*doing)->plans(), (*doing)->data_path()};
     }
     views.push_back(std::move(view));
   }

@@ -64,6 +64,7 @@ struct DeploymentView {
   Stage stage = Stage::idle;
   std::optional<Error> error;
   std::vector<const plan::Plan*> plans;  ///< what runs or is being started; only where this device controls
+  DataPath data_path = DataPath::rpc;    ///< of these plans
 };
 
 class Conductor {

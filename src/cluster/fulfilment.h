@@ -106,6 +106,8 @@ class Fulfilment {
   Stage stage() const { return stage_; }
   const std::optional<Error>& error() const { return error_; }
   bool is_ending() const { return ending_; }
+  /// Of what runs or is tried next; a plan with a plain worker goes through RPC whatever it says.
+  DataPath data_path() const { return data_path_; }
   /// What runs or is being started.
   std::vector<const plan::Plan*> plans() const;
   bool is_running(const std::string& device) const;

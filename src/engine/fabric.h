@@ -21,6 +21,9 @@ struct FabricFiles {
 /// They fit the engine that `./run build` makes, and say so themselves when it is another.
 Result<FabricFiles> locate_fabric();
 
+/// Tokens: the best of those tried for prompts of 200 to 800 tokens over Wi-Fi.
+inline constexpr int kFabricMicroBatch = 64;
+
 struct FabricStage {
   std::string name;    ///< of the device, for messages
   TcpAddress address;  ///< of its worker, as the master's device sees it

@@ -50,6 +50,8 @@ class FabricClusterTest(DevicesTest):
             self.assertNotIn("ggml-rpc-server", programs(self.lab, phone.number))
         for phone in phones:
             self.assertEqual(phone.ask(), expected)
+        self.assertEqual(two.view()["deployments"][0]["data_path"], "fabric")
+        self.assertIn("through the fabric", three.caravan("status"))
         log = (one.home / "llama-server.log").read_text(errors="replace")
         for stage in range(3):
             self.assertIn(f"assigned to device Caravan{stage}", log)
@@ -99,6 +101,7 @@ class FabricClusterTest(DevicesTest):
         self.wait_linked(one, two)
         self.serve([one, two])
         self.assertIn("ggml-rpc-server", programs(self.lab, 2))
+        self.assertEqual(two.view()["deployments"][0]["data_path"], "rpc")
         self.assertIn("Paris", two.ask())
         self.assertTrue(any("RPC is used instead" in line for line in self.news(one)), self.news(one))
 
