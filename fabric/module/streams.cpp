@@ -198,11 +198,11 @@ void Streams::fail(std::size_t stage, const std::string& why) {
     const std::lock_guard lock(reading_);
     if (failed_) return;
     std::fputs((line + "\n").c_str(), stderr);
-    failed_ = true;
     for (auto& one : stages_) {
       one->inbox.give_up();
       one->socket.shut_down();
     }
+    failed_ = true;  // last: who sees it without the lock may take its memory back
   }
   news_.notify_all();
 }
