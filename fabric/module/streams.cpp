@@ -77,7 +77,7 @@ void Streams::introduce(std::size_t stage) {
 
 void Streams::say_graph(std::size_t stage, const Graph& graph, const Graph* base) {
   const std::lock_guard lock(writing_);
-  append_graph(stages_[stage]->out, graph, base);
+  append_graph(stages_[stage]->out.bytes, graph, base);
   flush_if_much(stage);
 }
 
@@ -94,12 +94,12 @@ std::uint32_t Streams::ask(std::size_t stage, const Region& region, char* to) {
     }
     request = connection.inbox.expect(bytes);
   }
-  append_message(connection.out, Get{request, region});
+  append_message(connection.out.bytes, Get{request, region});
   return request;
 }
 
 void Streams::flush_if_much(std::size_t stage) {
-  if (stages_[stage]->out.size() >= kMuch) flush_locked();
+  if (stages_[stage]->out.bytes.size() >= kMuch) flush_locked();
 }
 
 bool Streams::flush() {
@@ -113,16 +113,19 @@ bool Streams::flush_locked() {
   while (!failed_) {
     full.clear();
     for (std::size_t i = 0; i < stages_.size() && !failed_; ++i) {
-      auto& out = stages_[i]->out;
+      auto& [out, written] = stages_[i]->out;
       if (out.empty()) continue;
-      const auto sent = stages_[i]->socket.write_some(out);
+      const auto sent = stages_[i]->socket.write_some(std::string_view(out).substr(written));
       if (!sent) {
         fail(i, sent.error().message);
         break;
       }
       if (sent.value() > 0) began = Clock::now();
-      out.erase(0, sent.value());
-      if (!out.empty()) full.push_back({stages_[i]->socket.fd(), POLLOUT, 0});
+      written += sent.value();
+      if (written < out.size())
+        full.push_back({stages_[i]->socket.fd(), POLLOUT, 0});
+      else
+        stages_[i]->out.clear();
     }
     if (failed_) break;
     if (full.empty()) return true;

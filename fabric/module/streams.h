@@ -37,7 +37,7 @@ class Streams {
   template <typename M>
   void say(std::size_t stage, const M& message) {
     const std::lock_guard lock(writing_);
-    append_message(stages_[stage]->out, message);
+    append_message(stages_[stage]->out.bytes, message);
     flush_if_much(stage);
   }
   void say_graph(std::size_t stage, const Graph& graph, const Graph* base);
@@ -60,13 +60,21 @@ class Streams {
   std::uint64_t next_tag() { return ++last_tag_; }
 
  private:
+  struct Outgoing {
+    std::string bytes;
+    std::size_t written = 0;  // of them
+    void clear() {
+      bytes.clear();
+      written = 0;
+    }
+  };
   struct Connection {
     Connection(Socket opened, Device first) : socket(std::move(opened)), device(std::move(first)) {}
     Socket socket;
     Device device;
-    std::string out;  // guarded by writing_
-    Inbox inbox;      // guarded by reading_
-    Moment heard;     // guarded by reading_: when bytes came last
+    Outgoing out;  // guarded by writing_
+    Inbox inbox;   // guarded by reading_
+    Moment heard;  // guarded by reading_: when bytes came last
     std::thread reader;
   };
 
