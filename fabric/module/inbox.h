@@ -32,7 +32,6 @@ class Inbox {
   std::vector<MissingWeight> missing();
   /// Some read has not come. Nothing else counts.
   bool waits() const { return !reads_.empty(); }
-  bool owes() const { return !reads_.empty() || !others_.empty(); }
   /// Nothing more will come: what has not come yet is zeros.
   void give_up();
 

@@ -41,7 +41,7 @@ struct Plan {
   /// The GGUF file that llama-server loads: its weights go by reference. Empty: all are sent.
   std::filesystem::path model;
   std::filesystem::path manifests;  ///< folder where the hashes of models are kept; needed with a model
-  std::chrono::milliseconds timeout{8000};  ///< a worker that owes an answer for so long has failed
+  std::chrono::milliseconds timeout{8000};  ///< a worker that is silent for so long has failed
 };
 
 inline constexpr std::size_t kMaxPlanStages =

@@ -10,7 +10,7 @@ namespace {
 
 /// A reference has 60 bytes: not worth it for less.
 constexpr std::size_t kLeastBytes = 512;
-/// Asked again and again what is missing, a worker that reads for long shows that it lives.
+/// A worker begins to read so much of its store while the rest is named.
 constexpr std::uint64_t kAskAfter = std::uint64_t{32} << 20U;
 
 }  // namespace
@@ -21,7 +21,7 @@ References::References(Streams& streams, Contents contents)
 void References::ask(std::size_t stage) {
   stages_[stage].last_request = streams_.ask_missing(stage);
   stages_[stage].unasked = 0;
-  streams_.flush();  // so that it reads while the next ones are named
+  streams_.flush();
 }
 
 bool References::refer(std::size_t stage, const ggml_tensor& tensor, const Region& region,
