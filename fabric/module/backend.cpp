@@ -105,20 +105,11 @@ std::uint32_t ask_ahead(StageDevice& device, const ggml_cgraph& graph) {
   return last;
 }
 
-/// A prompt is many graphs in a row that nobody waits for. Without signs of life a long one would look like a
-/// frozen worker.
-void ask_for_life(StageDevice& device) {
-  const auto waits = device.streams.waits();
-  if (waits == device.last_wait) return void(device.streams.ping(device.stage));
-  device.last_wait = waits;
-}
-
 ggml_status graph_compute(ggml_backend_t backend, ggml_cgraph* graph) {
   auto& device = device_in(backend);
   if (device.streams.failed()) return GGML_STATUS_FAILED;
   const std::lock_guard guard(device.lock);
   device.ahead.clear();
-  ask_for_life(device);
   const auto id = graph_at_worker(device, *graph);
   if (!id) return GGML_STATUS_FAILED;
   if (*id != 0) device.streams.say(device.stage, Run{*id});

@@ -31,7 +31,6 @@ struct StageDevice {
 
   std::mutex lock;  ///< guards what follows
   GraphCache graphs;
-  std::uint64_t last_wait = UINT64_MAX;  ///< of the streams, when the last graph came
   ReadAhead ahead;
   std::set<std::uint32_t> buffer_numbers;  ///< in use
   /// Names of weights that the loader asked about as the matrix of a product, and as anything else.

@@ -227,14 +227,6 @@ TEST_F(DeviceTest, AGraphTravelsOnceAndThenAsANumberOrADifference) {
   EXPECT_EQ(changed->tensors[0].offset, 192U);
 }
 
-TEST_F(DeviceTest, GraphsThatNobodyWaitsForAreAskedForSignsOfLife) {
-  auto* const graph = graph_of(sum_at(128, tensor_at(0, 0), tensor_at(0, 64), "sum"), 5);
-  told(0);
-  for (int i = 0; i < 10; ++i)
-    EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
-  EXPECT_EQ(std::ranges::count(told(0), Type::ping), 9);
-}
-
 TEST_F(DeviceTest, WhatAStageIsToldForAGraphIsWrittenWithTheLastStagesPart) {
   auto* const first = graph_of(sum_at(128, tensor_at(0, 0), tensor_at(0, 64), "sum"), 5);
   told(0);

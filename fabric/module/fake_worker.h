@@ -2,6 +2,7 @@
 // computes nothing.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -32,7 +33,7 @@ class FakeWorker {
   Stage stage(const std::string& name) const;
   /// From now on.
   void answer(Type type, Answer answer);
-  /// It goes on reading but says and does nothing, as a frozen one would.
+  /// It goes on reading but says and does nothing and beats no more, as a frozen one would.
   void freeze();
   void close_connection();
 
@@ -46,6 +47,7 @@ class FakeWorker {
  private:
   void serve();
   bool greet(Socket& socket);
+  void beat();
   std::string work(Type type, std::string_view payload);
 
   int listener_ = -1;
@@ -57,7 +59,9 @@ class FakeWorker {
   std::map<std::uint32_t, std::string> memory_;
   bool frozen_ = false;
   Socket* socket_ = nullptr;
+  std::chrono::milliseconds pulse_{0};
   std::thread thread_;
+  std::thread beating_;
 };
 
 inline constexpr const char* kTestEngine = "engine of the test";

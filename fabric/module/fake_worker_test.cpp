@@ -54,6 +54,7 @@ FakeWorker::~FakeWorker() {
   shutdown(listener_, SHUT_RDWR);
   close_connection();
   thread_.join();
+  if (beating_.joinable()) beating_.join();
   close(listener_);
 }
 
@@ -147,16 +148,28 @@ void FakeWorker::serve() {
       heard_.emplace_back(type, payload);
       news_.notify_all();
       const auto out = frozen_ ? std::string() : work(type, payload);
-      guard.unlock();
       if (!out.empty() && !socket.write_all(out, Clock::now() + std::chrono::seconds(10))) break;
     }
   }
   const std::lock_guard guard(lock_);
   socket_ = nullptr;
+  news_.notify_all();
+}
+
+void FakeWorker::beat() {
+  std::unique_lock guard(lock_);
+  for (std::uint32_t count = 1; socket_ != nullptr && !frozen_; ++count) {
+    if (!socket_->write_all(reply(Beat{count}), Clock::now() + std::chrono::seconds(10))) return;
+    news_.wait_for(guard, pulse_, [this] { return socket_ == nullptr; });
+  }
 }
 
 std::string FakeWorker::work(Type type, std::string_view payload) {
   if (const auto found = answers_.find(type); found != answers_.end()) return found->second(payload);
+  if (type == Type::pulse) {
+    pulse_ = std::chrono::milliseconds(read_message<Pulse>(payload)->interval_ms);
+    beating_ = std::thread([this] { beat(); });
+  }
   if (type == Type::ping) return reply(Pong{read_message<Ping>(payload)->request, 1, 2});
   if (type == Type::alloc) {
     const auto alloc = read_message<Alloc>(payload);

@@ -25,7 +25,6 @@ class Inbox {
   bool waits_for(std::uint32_t request) const { return reads_.contains(request) || pongs_.contains(request); }
   /// Some read has not come. Pongs do not count.
   bool waits() const { return !reads_.empty(); }
-  bool owes() const { return !reads_.empty() || !pongs_.empty(); }
   /// Nothing more will come: what has not come yet is zeros.
   void give_up();
 

@@ -4,23 +4,16 @@
 
 namespace caravan::fabric {
 
-std::optional<std::size_t> stuck_stage(std::span<const Debt> debts, Debt::Time now,
-                                       std::chrono::steady_clock::duration timeout) {
-  const auto silent_for = [now](std::chrono::steady_clock::duration time) {
-    return [now, time](const Debt& debt) { return debt.owes && now - debt.since >= time; };
-  };
-  if (std::ranges::none_of(debts, silent_for(timeout))) return {};
-  const auto first = std::ranges::find_if(debts, silent_for(timeout / 2));
-  return static_cast<std::size_t>(first - debts.begin());
+std::optional<std::size_t> silent_stage(std::span<const Moment> heard, Moment began, Moment now,
+                                        Duration timeout) {
+  const auto longest = std::ranges::min_element(heard);
+  if (longest == heard.end() || now - std::max(*longest, began) < timeout) return {};
+  return static_cast<std::size_t>(longest - heard.begin());
 }
 
-Debt::Time next_deadline(std::span<const Debt> debts, Debt::Time now,
-                         std::chrono::steady_clock::duration timeout) {
-  auto next = now + timeout;
-  for (const auto& debt : debts) {
-    if (debt.owes) next = std::min(next, debt.since + timeout);
-  }
-  return next;
+Moment next_deadline(std::span<const Moment> heard, Moment began, Duration timeout) {
+  const auto longest = std::ranges::min_element(heard);
+  return (longest == heard.end() ? began : std::max(*longest, began)) + timeout;
 }
 
 }  // namespace caravan::fabric

@@ -16,7 +16,7 @@ namespace caravan::fabric {
 namespace {
 
 constexpr std::size_t kMaxPlanBytes = std::size_t{64} << 10U;
-constexpr int kShortestTimeout = 100;
+constexpr int kShortestTimeout = 500;
 constexpr int kLongestTimeout = 600'000;
 
 Result<Stage> read_stage(const Json& object, const std::string& where) {

@@ -38,7 +38,7 @@ enum class HeadPlace { master, worker };
 struct Plan {
   std::vector<Stage> stages;  ///< 1 to kMaxPlanStages, in the order of the layers
   HeadPlace head = HeadPlace::master;
-  std::chrono::milliseconds timeout{8000};  ///< a worker that owes an answer for so long has failed
+  std::chrono::milliseconds timeout{8000};  ///< a worker that is silent for so long has failed
 };
 
 inline constexpr std::size_t kMaxPlanStages =

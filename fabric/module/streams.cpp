@@ -18,9 +18,10 @@ namespace {
 
 /// So much is written without waiting for a flush.
 constexpr std::size_t kMuch = 2 * kMaxChunk;
-/// After this part of the time-out, again and again, all workers that owe nothing are asked whether they
-/// live.
-constexpr int kPatience = 8;
+/// Workers beat so many times in the plan's time-out.
+constexpr int kBeats = 8;
+/// Longer than any computing between two answers: a worker that beats but does not answer is broken.
+constexpr auto kLongestAnswer = std::chrono::minutes(10);
 
 }  // namespace
 
@@ -67,6 +68,8 @@ Result<void> Streams::connect(std::size_t stage, const std::string& engine) {
 void Streams::introduce(std::size_t stage) {
   const auto number = static_cast<std::uint32_t>(stage);
   say(stage, Open{number, 0, plan_.stages[stage].threads, session_});
+  const auto interval = std::clamp<std::int64_t>(plan_.timeout.count() / kBeats, kLeastPulse, kMostPulse);
+  say(stage, Pulse{static_cast<std::uint32_t>(interval)});
   if (stage + 1 == stages_.size() || plan_.stages[stage + 1].peer.empty()) return;
   const auto& next = plan_.stages[stage + 1];
   say(stage, Peer{number + 1, next.key, next.peer});
@@ -74,7 +77,7 @@ void Streams::introduce(std::size_t stage) {
 
 void Streams::say_graph(std::size_t stage, const Graph& graph, const Graph* base) {
   const std::lock_guard lock(writing_);
-  append_graph(stages_[stage]->out, graph, base);
+  append_graph(stages_[stage]->out.bytes, graph, base);
   flush_if_much(stage);
 }
 
@@ -90,14 +93,13 @@ std::uint32_t Streams::ask(std::size_t stage, const Region& region, char* to) {
       return 0;
     }
     request = connection.inbox.expect(bytes);
-    connection.debt.asked(Clock::now());
   }
-  append_message(connection.out, Get{request, region});
+  append_message(connection.out.bytes, Get{request, region});
   return request;
 }
 
 void Streams::flush_if_much(std::size_t stage) {
-  if (stages_[stage]->out.size() >= kMuch) flush_locked();
+  if (stages_[stage]->out.bytes.size() >= kMuch) flush_locked();
 }
 
 bool Streams::flush() {
@@ -106,38 +108,36 @@ bool Streams::flush() {
 }
 
 bool Streams::flush_locked() {
-  std::vector<pollfd> waiting;
-  std::vector<std::size_t> blocked;
-  auto deadline = Clock::now() + plan_.timeout;
+  std::vector<pollfd> full;
+  auto began = Clock::now();
   while (!failed_) {
-    waiting.clear();
-    blocked.clear();
-    for (std::size_t i = 0; i < stages_.size(); ++i) {
-      auto& out = stages_[i]->out;
+    full.clear();
+    for (std::size_t i = 0; i < stages_.size() && !failed_; ++i) {
+      auto& [out, written] = stages_[i]->out;
       if (out.empty()) continue;
-      const auto sent = stages_[i]->socket.write_some(out);
+      const auto sent = stages_[i]->socket.write_some(std::string_view(out).substr(written));
       if (!sent) {
         fail(i, sent.error().message);
         break;
       }
-      if (sent.value() > 0) deadline = Clock::now() + plan_.timeout;
-      out.erase(0, sent.value());
-      if (out.empty()) continue;
-      waiting.push_back({stages_[i]->socket.fd(), POLLOUT, 0});
-      blocked.push_back(i);
+      if (sent.value() > 0) began = Clock::now();
+      written += sent.value();
+      if (written < out.size())
+        full.push_back({stages_[i]->socket.fd(), POLLOUT, 0});
+      else
+        stages_[i]->out.clear();
     }
     if (failed_) break;
-    if (waiting.empty()) return true;
-    const int ready = poll(waiting.data(), static_cast<nfds_t>(waiting.size()), poll_time(deadline));
-    if (ready == 0) fail(blocked.front(), fmt::format("it took no bytes for {} ms", plan_.timeout.count()));
-    if (ready < 0 && errno != EINTR) fail(blocked.front(), errno_error("poll", errno).message);
+    if (full.empty()) return true;
+    poll(full.data(), static_cast<nfds_t>(full.size()), poll_time(next_look(began)));
+    if (const auto silent = who_is_silent(began)) fail(*silent, no_sign_of_life());
   }
   for (auto& stage : stages_) stage->out.clear();
   return false;
 }
 
 bool Streams::wait(std::size_t stage, std::uint32_t request) {
-  return wait_until([&] { return !stages_[stage]->inbox.waits_for(request); });
+  return wait_until(stage, [&] { return !stages_[stage]->inbox.waits_for(request); });
 }
 
 bool Streams::wait_for_reads(std::size_t stage) {
@@ -145,58 +145,52 @@ bool Streams::wait_for_reads(std::size_t stage) {
     const std::lock_guard lock(reading_);
     if (!stages_[stage]->inbox.waits()) return !failed_;
   }
-  return wait_until([&] { return !stages_[stage]->inbox.waits(); });
+  return wait_until(stage, [&] { return !stages_[stage]->inbox.waits(); });
 }
 
-std::uint32_t Streams::ping(std::size_t stage) {
+bool Streams::settle(std::size_t stage) {
   std::uint32_t request = 0;
   {
     const std::lock_guard lock(reading_);
     request = stages_[stage]->inbox.expect_pong();
-    stages_[stage]->debt.asked(Clock::now());
   }
   say(stage, Ping{request});
-  return request;
+  return wait(stage, request);
 }
 
-bool Streams::settle(std::size_t stage) { return wait(stage, ping(stage)); }
-
-bool Streams::wait_until(const std::function<bool()>& done) {
+bool Streams::wait_until(std::size_t stage, const std::function<bool()>& done) {
   if (!flush()) return false;
-  std::unique_lock lock(reading_);
-  const auto patience = plan_.timeout / kPatience;
   const auto began = Clock::now();
-  auto ask_again = began + patience;
-  for (auto& stage : stages_) stage->debt.waited_for(began);
+  std::unique_lock lock(reading_);
   while (!failed_ && !done()) {
-    const auto debts = debts_now();
-    const auto now = Clock::now();
-    if (const auto stuck = stuck_stage(debts, now, plan_.timeout)) {
-      lock.unlock();
-      fail(*stuck, fmt::format("no answer for {} ms", plan_.timeout.count()));
-      return false;
-    }
-    if (now < ask_again) {
-      news_.wait_until(lock, std::min(ask_again, next_deadline(debts, now, plan_.timeout)));
-      continue;
-    }
-    ask_again = now + patience;
     lock.unlock();
-    for (std::size_t i = 0; i < stages_.size(); ++i) {
-      if (!debts[i].owes) ping(i);
-    }
-    flush();
+    const auto look = std::min(next_look(began), began + kLongestAnswer);
+    if (const auto silent = who_is_silent(began))
+      fail(*silent, no_sign_of_life());
+    else if (Clock::now() >= began + kLongestAnswer)
+      fail(stage, "it lives, but does not answer");
     lock.lock();
+    if (!failed_ && !done()) news_.wait_until(lock, look);
   }
-  ++waits_;
   return !failed_;
 }
 
-std::vector<Debt> Streams::debts_now() const {
-  std::vector<Debt> debts;
-  debts.reserve(stages_.size());
-  for (const auto& stage : stages_) debts.push_back(stage->debt);
-  return debts;
+std::vector<Moment> Streams::heard() {
+  const std::lock_guard lock(reading_);
+  std::vector<Moment> all;
+  all.reserve(stages_.size());
+  for (const auto& stage : stages_) all.push_back(stage->heard);
+  return all;
+}
+
+std::optional<std::size_t> Streams::who_is_silent(Moment began) {
+  return silent_stage(heard(), began, Clock::now(), plan_.timeout);
+}
+
+Moment Streams::next_look(Moment began) { return next_deadline(heard(), began, plan_.timeout); }
+
+std::string Streams::no_sign_of_life() const {
+  return fmt::format("no sign of life for {} ms", plan_.timeout.count());
 }
 
 void Streams::fail(std::size_t stage, const std::string& why) {
@@ -207,11 +201,11 @@ void Streams::fail(std::size_t stage, const std::string& why) {
     const std::lock_guard lock(reading_);
     if (failed_) return;
     std::fputs((line + "\n").c_str(), stderr);
-    failed_ = true;
     for (auto& one : stages_) {
       one->inbox.give_up();
       one->socket.shut_down();
     }
+    failed_ = true;  // last: who sees it without the lock may take its memory back
   }
   news_.notify_all();
 }
@@ -236,19 +230,25 @@ Result<void> Streams::take(std::size_t stage, Type type, std::string_view payloa
   auto& connection = *stages_[stage];
   Result<void> taken = malformed(type, "nobody expects it here");
   if (type == Type::error) return told_error(payload);
+  {
+    const std::lock_guard lock(reading_);
+    connection.heard = Clock::now();
+  }
+  if (type == Type::beat) {
+    const auto beat = read_message<Beat>(payload);
+    return beat ? Result<void>() : beat.error();
+  }
   if (type == Type::data) {
     const auto data = read_message<Data>(payload);
     if (!data) return data.error();
     const std::lock_guard lock(reading_);
     taken = connection.inbox.take(data.value());
-    connection.debt.heard(connection.inbox.owes(), Clock::now());
   }
   if (type == Type::pong) {
     const auto pong = read_message<Pong>(payload);
     if (!pong) return pong.error();
     const std::lock_guard lock(reading_);
     taken = connection.inbox.take(pong.value());
-    connection.debt.heard(connection.inbox.owes(), Clock::now());
   }
   news_.notify_all();
   return taken;

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -36,7 +37,7 @@ class Streams {
   template <typename M>
   void say(std::size_t stage, const M& message) {
     const std::lock_guard lock(writing_);
-    append_message(stages_[stage]->out, message);
+    append_message(stages_[stage]->out.bytes, message);
     flush_if_much(stage);
   }
   void say_graph(std::size_t stage, const Graph& graph, const Graph* base);
@@ -49,14 +50,8 @@ class Streams {
   bool wait(std::size_t stage, std::uint32_t request);
   /// The same for all that was asked of this stage. Does nothing, not even flush, when nothing was.
   bool wait_for_reads(std::size_t stage);
-  /// Asks for a sign of life, which comes when the stage has worked off what was said before; the request's
-  /// number.
-  std::uint32_t ping(std::size_t stage);
   /// Blocks until the stage has worked off all that was said to it.
   bool settle(std::size_t stage);
-
-  /// How often somebody has waited and got what it waited for.
-  std::uint64_t waits() const { return waits_; }
 
   bool failed() const { return failed_; }
   /// Ends the plan because of this stage.
@@ -65,13 +60,21 @@ class Streams {
   std::uint64_t next_tag() { return ++last_tag_; }
 
  private:
+  struct Outgoing {
+    std::string bytes;
+    std::size_t written = 0;  // of them
+    void clear() {
+      bytes.clear();
+      written = 0;
+    }
+  };
   struct Connection {
     Connection(Socket opened, Device first) : socket(std::move(opened)), device(std::move(first)) {}
     Socket socket;
     Device device;
-    std::string out;  // guarded by writing_
-    Inbox inbox;      // guarded by reading_
-    Debt debt;        // guarded by reading_
+    Outgoing out;  // guarded by writing_
+    Inbox inbox;   // guarded by reading_
+    Moment heard;  // guarded by reading_: when bytes came last
     std::thread reader;
   };
 
@@ -80,8 +83,11 @@ class Streams {
   void introduce(std::size_t stage);
   void flush_if_much(std::size_t stage);
   bool flush_locked();
-  bool wait_until(const std::function<bool()>& done);
-  std::vector<Debt> debts_now() const;
+  bool wait_until(std::size_t stage, const std::function<bool()>& done);
+  std::vector<Moment> heard();
+  std::optional<std::size_t> who_is_silent(Moment began);
+  Moment next_look(Moment began);
+  std::string no_sign_of_life() const;
   void read_answers(std::size_t stage);
   Result<void> take(std::size_t stage, Type type, std::string_view payload);
 
@@ -93,7 +99,6 @@ class Streams {
   std::condition_variable news_;
   std::atomic<bool> failed_ = false;
   std::atomic<std::uint64_t> last_tag_ = 0;
-  std::atomic<std::uint64_t> waits_ = 0;
 };
 
 }  // namespace caravan::fabric

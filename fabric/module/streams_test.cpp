@@ -34,7 +34,7 @@ TEST(Streams, SaysInOrderAndReadsWhatComes) {
   std::string to(4, '?');
   EXPECT_TRUE(streams->wait(0, streams->ask(0, {3, 1, 4}, to.data())));
   EXPECT_EQ(to, std::string("\0abc", 4));
-  EXPECT_EQ(worker.heard(), (std::vector{Type::open, Type::alloc, Type::set, Type::get}));
+  EXPECT_EQ(worker.heard(), (std::vector{Type::open, Type::pulse, Type::alloc, Type::set, Type::get}));
 }
 
 TEST(Streams, NothingIsWrittenBeforeAFlush) {
@@ -45,7 +45,8 @@ TEST(Streams, NothingIsWrittenBeforeAFlush) {
   EXPECT_TRUE(streams->settle(0)) << "flushes all";
   EXPECT_TRUE(other.wait_for(Type::open, 1));
   streams->say(1, Alloc{3, 8});
-  EXPECT_EQ(other.heard().size(), 1U);
+  EXPECT_TRUE(other.wait_for(Type::pulse, 1));
+  EXPECT_EQ(other.heard().size(), 2U);
   EXPECT_TRUE(streams->flush());
   EXPECT_TRUE(other.wait_for(Type::alloc, 1));
 }
@@ -154,22 +155,52 @@ TEST(Streams, BytesThatCannotBeEndThePlan) {
   }
 }
 
-TEST(Streams, TheFirstSilentStageIsTheCauseOfATimeout) {
+TEST(Streams, AStageThatBeatsNoMoreHasFailedWhoeverIsWaitedFor) {
   FakeWorker worker;
-  FakeWorker other;
+  FakeWorker frozen;
   FakeWorker third;
-  auto plan = plan_of({worker.stage("one"), other.stage("two"), third.stage("three")});
+  auto plan = plan_of({worker.stage("one"), frozen.stage("two"), third.stage("three")});
   plan.timeout = 800ms;
   const auto streams = open(plan);
   ASSERT_TRUE(streams);
   EXPECT_TRUE(streams->settle(2));
-  other.freeze();  // the third one cannot answer either, as it waits for this one
-  third.freeze();
+  third.answer(Type::get,
+               [](std::string_view) { return std::string(); });  // it waits for the second one, but beats
+  frozen.freeze();
   std::string to(4, '?');
   const auto request = streams->ask(2, {3, 0, 4}, to.data());
   testing::internal::CaptureStderr();
   EXPECT_FALSE(streams->wait(2, request));
-  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("caravan: stage 1 (two) failed: no answer"));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("caravan: stage 1 (two) failed: no sign of life"));
+}
+
+TEST(Streams, AWorkerThatBeatsMayTakeItsTime) {
+  FakeWorker worker;
+  auto plan = plan_of({worker.stage("one")});
+  plan.timeout = 500ms;
+  const auto streams = open(plan);
+  ASSERT_TRUE(streams);
+  std::atomic<std::uint32_t> asked = 0;
+  worker.answer(Type::get, [&](std::string_view payload) {
+    asked = read_message<Get>(payload)->request;
+    return std::string();
+  });
+  worker.answer(Type::fill, [&](std::string_view) {
+    std::string out;
+    append_message(out, Data{asked, 0, "done"});
+    return out;
+  });
+  std::string to(4, '?');
+  const auto request = streams->ask(0, {3, 0, 4}, to.data());
+  std::thread later([&] {
+    std::this_thread::sleep_for(2 * plan.timeout);
+    streams->say(0, Fill{{3, 0, 1}, 0});
+    streams->flush();
+  });
+  EXPECT_TRUE(streams->wait(0, request));
+  later.join();
+  EXPECT_EQ(to, "done");
 }
 
 }  // namespace
