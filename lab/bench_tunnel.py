@@ -187,7 +187,7 @@ def main():
     try:
         check_machine()
         model = make_model(SHAPES[arguments.shape][0], models, pathlib.Path(arguments.vocabularies))
-        with Lab(profile=arguments.profile, devices=2, cores=1) as lab:
+        with Lab(without_pacing=True, profile=arguments.profile, devices=2, cores=1) as lab:
             bench = Bench(BIN, engine_folder(BIN), folder)
             speed = folder / "speed.json"
             speed.write_text(json.dumps(bench.calibrate(lab, 1)))

@@ -87,9 +87,10 @@ def state_of(pid):
 class Lab:
     """Devices count from 1. `cores` and `memory` (bytes or "512M"): one for all or a list, None is no limit."""
 
-    def __init__(self, profile="wifi5", devices=2, cores=None, memory=None, seed=1):
+    def __init__(self, profile="wifi5", devices=2, cores=None, memory=None, seed=1, without_pacing=False):
         self.profile, self.devices, self.seed = profile, devices, seed
         self.cores, self.memory = each(cores, devices, "cores"), each(memory, devices, "memory")
+        self.without_pacing = without_pacing
         self.name = f"caravan-{secrets.token_hex(3)}"
         self.notes = []  # what could not be limited as asked
         self._started = []
@@ -129,6 +130,16 @@ class Lab:
                 addr add {self.address(device)}/24 brd 10.77.0.255 dev lab0
                 link set lab0 up txqueuelen {QUEUE}
                 route add default dev lab0\n""")
+            if self.without_pacing:
+                self._stop_pacing(device)
+
+    def _stop_pacing(self, device):
+        """Phones and Debian have cubic. Where servers' BBR is the default it paces each message by what earlier, smaller ones needed,
+        which shows in round trips of single ones. A kernel that lets namespaces choose few has reno, which does not pace either."""
+        choose = "for name in cubic reno; do echo $name > /proc/sys/net/ipv4/tcp_congestion_control && exit; done; exit 1"
+        if self.run(device, ["sh", "-c", choose]).returncode != 0 and device == 1:
+            self.notes.append("TCP stays with the system's congestion control: none without pacing can be chosen")
+            print(f"lab: {self.notes[-1]}", file=sys.stderr)
 
     def _write_programs(self, limits):
         cases = ""
