@@ -42,6 +42,8 @@ class FakeWorker {
   std::vector<std::string> payloads(Type type);
   /// Waits, for at most 10 s, until a message of this type has come `times` times.
   bool wait_for(Type type, std::size_t times);
+  /// Waits, for at most 10 s, until it has given so many signs of life.
+  bool wait_for_beats(std::uint32_t times);
   std::string memory(std::uint32_t buffer);
 
  private:
@@ -60,6 +62,7 @@ class FakeWorker {
   bool frozen_ = false;
   Socket* socket_ = nullptr;
   std::chrono::milliseconds pulse_{0};
+  std::uint32_t beats_ = 0;
   std::thread thread_;
   std::thread beating_;
 };

@@ -105,6 +105,11 @@ bool FakeWorker::wait_for(Type type, std::size_t times) {
   });
 }
 
+bool FakeWorker::wait_for_beats(std::uint32_t times) {
+  std::unique_lock guard(lock_);
+  return news_.wait_for(guard, std::chrono::seconds(10), [&] { return beats_ >= times; });
+}
+
 std::string FakeWorker::memory(std::uint32_t buffer) {
   const std::lock_guard guard(lock_);
   return memory_[buffer];
@@ -160,6 +165,8 @@ void FakeWorker::beat() {
   std::unique_lock guard(lock_);
   for (std::uint32_t count = 1; socket_ != nullptr && !frozen_; ++count) {
     if (!socket_->write_all(reply(Beat{count}), Clock::now() + std::chrono::seconds(10))) return;
+    beats_ = count;
+    news_.notify_all();
     news_.wait_for(guard, pulse_, [this] { return socket_ == nullptr; });
   }
 }

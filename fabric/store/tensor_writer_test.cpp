@@ -1,9 +1,10 @@
 #include "fabric/store/tensor_writer.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <array>
 #include <csignal>
-#include <thread>
 
 #include "fabric/store/store_testing.h"
 
@@ -74,17 +75,25 @@ TEST_F(TensorWriterTest, SurvivesBeingKilledAtAnyMoment) {
   for (char i = 0; i < 30; ++i) contents.push_back(content_of(i % 5 == 0 ? kMaxPacked + 1000 : kSmall, i));
   std::size_t seen = 0;
   for (unsigned round = 0; round < 12; ++round) {
+    std::array<int, 2> steps{};
+    ASSERT_EQ(::pipe(steps.data()), 0);
     const pid_t child = start_child([&] {
       const auto store = open_store();
       for (std::size_t i = round; i < contents.size(); ++i) {
+        if (::write(steps[1], "", 1) != 1) return 2;
         auto writer = store->begin(digest_of(contents[i]), contents[i].size(), {});
         (void)writer.append(std::string_view(contents[i]).substr(writer.offset()));
         if (!writer.finish()) return 1;
       }
       return 0;
     });
-    std::this_thread::sleep_for(std::chrono::milliseconds(round * 2));  // any moment will do
-    ::kill(child, SIGKILL);
+    ::close(steps[1]);
+    char step = 0;
+    for (unsigned seen_steps = 0; seen_steps < 1 + round * 2; ++seen_steps) {
+      if (::read(steps[0], &step, 1) != 1) break;
+    }
+    ::kill(child, SIGKILL);  // somewhere in the step that it is at
+    ::close(steps[0]);
     EXPECT_NE(end_of(child), 1) << "a part was damaged";
     const auto store = open_store();
     for (const std::string& bytes : contents) {

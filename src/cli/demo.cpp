@@ -154,7 +154,7 @@ asio::awaitable<int> Demo::run() {
   const bool kept_to_the_end =
       arguments_.keep && serving_ && !result && result.error().code == Code::interrupted;
   if (!result && !kept_to_the_end) report_.error(result.error());
-  report_.ended(!result && !kept_to_the_end);
+  report_.ended(!result && !kept_to_the_end, arguments_.data_path == "fabric");
   co_return result || kept_to_the_end ? 0 : exit_code_of(result.error().code);
 }
 

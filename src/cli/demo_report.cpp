@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/files.h"
 #include "base/text.h"
 
 namespace caravan::cli {
@@ -194,13 +195,16 @@ void DemoReport::keep(const std::string& api, const std::string& model) {
       api, model));
 }
 
-void DemoReport::ended(bool failed) {
+void DemoReport::ended(bool failed, bool keeps_weights) {
   end_answer_line();
   const double total = std::chrono::duration<double>(Clock::now() - begin_).count();
   if (json_) return event("ended", {{"failed", failed}, {"seconds", total}});
-  if (!failed)
-    say(fmt::format("\nDone in {}; no process, port or file is left behind.",
-                    format_duration(Clock::now() - begin_)));
+  if (failed) return;
+  say(fmt::format(
+      "\nDone in {}; no process, port or file is left behind{}.", format_duration(Clock::now() - begin_),
+      keeps_weights
+          ? fmt::format(", except weights for the next start ({})", (caravan_home() / "weights").string())
+          : ""));
 }
 
 void DemoReport::error(const Error& error) {

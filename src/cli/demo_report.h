@@ -35,7 +35,8 @@ class DemoReport {
   void result(const ChatResult& chat, const std::vector<cluster::Traffic>& loaded,
               const std::vector<cluster::Traffic>& answered);
   void keep(const std::string& api, const std::string& model);
-  void ended(bool failed);
+  /// `keeps_weights`: the fabric's store stays, it is what makes the next start quick.
+  void ended(bool failed, bool keeps_weights);
   void error(const Error& error);
 
  private:
