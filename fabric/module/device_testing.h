@@ -22,6 +22,7 @@ class DeviceTest : public testing::Test {
     plan.timeout = std::chrono::seconds(10);
     plan.stages = {workers_[0].stage("one"), workers_[1].stage("two")};
     plan.stages[1].peer = "127.0.0.1:9";
+    adjust(plan);
     auto opened = Streams::open(plan, kTestEngine);
     ASSERT_TRUE(opened) << opened.error().message;
     streams_ = std::move(opened.value());
@@ -37,6 +38,9 @@ class DeviceTest : public testing::Test {
     for (auto* buffer : buffers_) ggml_backend_buffer_free(buffer);
     for (auto* backend : backends_) ggml_backend_free(backend);
   }
+
+  /// For tests that need another plan.
+  virtual void adjust(Plan& /*plan*/) {}
 
   /// Four numbers at `offset` in a stage's memory.
   ggml_tensor* tensor_at(std::size_t stage, std::size_t offset, const char* name = "x") {

@@ -62,6 +62,25 @@ TEST(Plan, IsReadWithAllItsFields) {
   EXPECT_EQ(plan->timeout.count(), 500);
 }
 
+TEST(Plan, KnowsWhoReachesWhom) {
+  Json json = {{"stages", {stage(), stage(), stage()}}};
+  json["stages"][1]["peer"] = "127.0.0.1:1";
+  json["stages"][2]["peers"] = {"127.0.0.1:20", "127.0.0.1:21", ""};
+  auto plan = parse_plan(json.dump());
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->way(0, 1), "127.0.0.1:1");
+  EXPECT_EQ(plan->way(1, 2), "");
+  EXPECT_EQ(plan->way(2, 1), "127.0.0.1:21");
+  EXPECT_EQ(plan->way(2, 2), "");
+  EXPECT_FALSE(plan->all_reach_all());
+  json["stages"][0]["peers"] = {"", "", "127.0.0.1:2"};
+  json["stages"][1]["peers"] = {"127.0.0.1:10", "", "127.0.0.1:12"};
+  plan = parse_plan(json.dump());
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_EQ(plan->way(0, 1), "127.0.0.1:1") << "the `peer` of the next stage, where `peers` has nothing";
+  EXPECT_TRUE(plan->all_reach_all());
+}
+
 TEST(Plan, NamesTheFieldThatIsWrong) {
   expect_refused("{", "plan");
   expect_refused("[]", "plan");
@@ -84,6 +103,9 @@ TEST(Plan, NamesTheFieldThatIsWrong) {
   expect_refused(stage_with({{"address", "127.0.0.1:0"}}), "address");
   expect_refused(stage_with({{"address", "phone.example:4001"}}), "address");
   expect_refused(stage_with({{"peer", "x:"}}), "peer");
+  expect_refused(stage_with({{"peers", {"x:"}}}), "peer");
+  expect_refused(stage_with({{"peers", 7}}), "peers");
+  expect_refused(stage_with({{"peers", {"", ""}}}), "peers does not have an entry for each stage");
 }
 
 TEST(Plan, AFileThatOthersMayReadIsRefused) {

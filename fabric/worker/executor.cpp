@@ -8,6 +8,12 @@
 #include "fabric/worker/all_reduce.h"
 
 namespace caravan::fabric::worker {
+namespace {
+
+/// How long the master may take to see that another worker is gone.
+constexpr Milliseconds kBlameTime{1000};
+
+}  // namespace
 
 Executor::Executor(const WorkerSettings& settings, Mailbox& mailbox, WeightSource& weights, Ways ways)
     : settings_(settings),
@@ -138,7 +144,10 @@ Result<void> Executor::give(std::uint32_t stage, std::uint64_t tag, Format forma
   if (!way) return way.error();
   auto sent = hand_off(**way, tag, format, bytes, settings_.patience);
   timeline_.add(Doing::send, begin, tag);
-  return sent ? sent : with_context(sent.error(), fmt::format("handing over to stage {}", stage));
+  if (sent) return {};
+  // One that is gone is gone for the master too, who is to blame it and not this worker for what it says.
+  if (peers_.wait_for_cancel(kBlameTime)) return Peers::gone();
+  return with_context(sent.error(), fmt::format("handing over to stage {}", stage));
 }
 
 Result<void> Executor::operator()(const Receive& command) {

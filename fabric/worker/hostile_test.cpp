@@ -70,6 +70,7 @@ std::vector<std::string> session_of(const LocalGraph& graph) {
                                    frame_of(Stats{4, StatsAction::start}),
                                    frame_of(Ping{5}),
                                    frame_of(Pulse{1000}),
+                                   frame_of(Reduce{2, 1, 1, {6, 128, 64}}),
                                    frame_of(Free{6}),
                                    frame_of(fabric::Run{1}),
                                    frame_of(Stats{6, StatsAction::stop}),

@@ -74,6 +74,12 @@ void Peers::cancel() {
   for (auto& [stage, way] : ways_) {
     if (way.channel) way.channel->shut_down();
   }
+  cancelling_.notify_all();
+}
+
+bool Peers::wait_for_cancel(Milliseconds most) {
+  std::unique_lock lock(mutex_);
+  return cancelling_.wait_for(lock, most, [this] { return cancelled_; });
 }
 
 Result<void> hand_off(Channel& channel, std::uint64_t tag, Format format, std::string_view bytes,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -27,6 +28,9 @@ class Peers {
   Result<Channel*> to(std::uint32_t stage);
   /// Ends all connections and makes no more: whoever writes gets an error.
   void cancel();
+  static Error gone();
+  /// Blocks until cancel(), at most so long; false then.
+  bool wait_for_cancel(Milliseconds most);
 
  private:
   struct Way {
@@ -34,12 +38,12 @@ class Peers {
     std::unique_ptr<Channel> channel;
     bool greeted = false;
   };
-  static Error gone();
   Result<void> connect(Way& way);
 
   const std::string engine_;
   const Addresses allowed_;
   Hello hello_;
+  std::condition_variable cancelling_;
   std::mutex mutex_;  ///< for cancel(): guards `cancelled_`, the map's shape and the channels' pointers
   bool cancelled_ = false;
   std::map<std::uint32_t, Way> ways_;

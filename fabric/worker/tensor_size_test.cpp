@@ -33,6 +33,7 @@ TEST(FabricTensorSize, SpansReachFromTheFirstToTheLastByte) {
   EXPECT_EQ(span(GGML_TYPE_F32, {2, 3, 1, 1}, {12, 4, 24, 24}), 24U) << "transposed";
   EXPECT_EQ(span(GGML_TYPE_Q4_0, {64, 2, 1, 1}, {18, 50, 100, 100}), 86U);
   EXPECT_EQ(span(GGML_TYPE_F32, {3, 0, 1, 1}, {4, 12, 24, 24}), 0U);
+  EXPECT_EQ(span(GGML_TYPE_Q4_0, {0, 7, 1, 1}, {18, 0, 0, 0}), 0U) << "a slice of nothing";
 }
 
 TEST(FabricTensorSize, ASpanIsNeverLessThanThePackedSize) {

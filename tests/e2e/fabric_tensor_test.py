@@ -1,0 +1,119 @@
+"""--split-mode tensor over the fabric: two workers share each layer and add up their parts among themselves."""
+import json
+import signal
+import time
+import unittest
+
+import fabric_test
+from fabric_test import DETECTION, FAILED, LONG, SHORT, Server, Worker
+from fabric_weights_test import Link
+from lab_tools import make_model
+
+DIRECT = "caravan-fabric: split tensors of 2 stages are added up by the workers themselves"
+THROUGH_MASTER = "caravan-fabric: split tensors of 2 stages are added up through the master"
+# Sums are made in another order than by one device alone. What that does to log-probabilities: halves are rounded (a model in
+# F16; measured: 0.0005), or whole blocks are, to 8 bits (a model in Q4_1; measured: 0.05).
+HALVES, BLOCKS = 0.005, 0.25
+TOKENS = 300
+
+
+class FabricTensorTest(unittest.TestCase):
+    worker = Worker
+
+    setUpClass = classmethod(fabric_test.FabricTest.setUpClass.__func__)
+
+    def setUp(self):
+        fabric_test.FabricTest.setUp(self)
+        self.links = [Link(self, worker) for worker in self.workers]
+
+    def plan(self, direct=True, **changes):
+        path = fabric_test.FabricTest.plan(self, **changes)
+        plan = json.loads(path.read_text())
+        for stage in plan["stages"]:
+            stage.pop("peer", None)
+            if direct:
+                stage["peers"] = [f"127.0.0.1:{link.port}" for link in self.links]
+        path.write_text(json.dumps(plan))
+        return path
+
+    def split(self, **changes):
+        return Server(self, "--device", "Caravan0,Caravan1", "-ngl", "99", "--split-mode", "tensor", "-fa", "on",
+                      plan=self.plan(**changes)).until_ready()
+
+    def alone(self):
+        return Server(self, "--device", "none", "-ngl", "0", "-fa", "on").until_ready()
+
+    def odds(self, server):
+        """The likeliest next tokens and their log-probabilities, for each prompt."""
+        replies = [server.ask(prompt, 1) for prompt in (SHORT, LONG)]
+        self.assertEqual([status for status, _ in replies], [200, 200], f"{replies} {[w.log() for w in self.workers]}")
+        return [{one["id"]: one["logprob"] for one in reply["completion_probabilities"][0]["top_logprobs"]} for _, reply in replies]
+
+    def assert_close(self, some, others, tolerance):
+        for mine, theirs in zip(some, others, strict=True):
+            best = max(theirs, key=theirs.get)
+            self.assertIn(best, mine)
+            for token in mine.keys() & theirs.keys():
+                self.assertAlmostEqual(mine[token], theirs[token], delta=tolerance)
+
+    def assert_split_equals_alone(self, tolerance):
+        alone = self.odds(self.alone())
+        server = self.split()
+        self.assertEqual(server.log().count(DIRECT), 1)
+        direct, sent = self.odds(server), [link.sent for link in self.links]
+        self.assertEqual(self.odds(server), direct, "the same bits each time")
+        self.assertEqual(server.stop(), 0)
+        self.assert_close(direct, alone, tolerance)
+        for link, bytes_sent in zip(self.links, sent, strict=True):
+            self.assertGreater(bytes_sent, 1_000_000, f"what {link.worker.name} got from the other worker")
+        return direct
+
+    def test_answers_are_those_of_llama_server_alone(self):
+        direct = self.assert_split_equals_alone(BLOCKS)
+        before = [link.sent for link in self.links]
+        server = self.split(direct=False)
+        self.assertIn(THROUGH_MASTER, server.log())
+        self.assertEqual(self.odds(server), direct, "the same sums, bit by bit")
+        self.assertEqual([link.sent for link in self.links], before)
+        self.assertEqual(server.stop(), 0)
+
+    def test_rounding_alone_makes_a_difference(self):
+        for shape in ("small-llama", "small-qwen3moe"):
+            with self.subTest(shape):
+                self.model = make_model(shape, self.folder, "--quant", "f16", "--layers", "4")
+                self.assert_split_equals_alone(HALVES)
+
+    def assert_loss_is_an_error(self, whole, stage, how):
+        server = self.split()
+        text, error, hit = "", None, None
+        for event in server.stream(SHORT, TOKENS):
+            if "content" not in event:
+                error = event
+                break
+            self.assertFalse(event.get("stop"), "it has answered before the worker was hit")
+            text += event["content"]
+            if hit is None and len(text) > 40:
+                self.workers[stage].process.send_signal(how)
+                hit = time.monotonic()
+        self.assertIsNotNone(error, "the stream has to end with an error")
+        self.assertLess(time.monotonic() - hit, DETECTION)
+        self.assertTrue(whole.startswith(text), f"{text!r} is not how {whole!r} begins")
+        self.assertEqual(FAILED.findall(server.log()), [(str(stage), self.workers[stage].name)], server.log()[-2000:])
+        self.assertGreaterEqual(server.ask(LONG, timeout=DETECTION)[0], 500)
+        self.assertIsNone(server.process.poll(), "llama-server lives")
+        self.assertEqual(server.stop(), 0)
+        self.workers[stage].stop()
+        self.workers[stage].start()
+
+    def test_a_lost_or_frozen_worker_is_an_error(self):
+        server = self.split()
+        whole = server.ask(SHORT, TOKENS)[1]["content"]
+        self.assertEqual(server.stop(), 0)
+        for how in (signal.SIGKILL, signal.SIGSTOP):
+            for stage in (0, 1):
+                with self.subTest(how=how, stage=stage):
+                    self.assert_loss_is_an_error(whole, stage, how)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
