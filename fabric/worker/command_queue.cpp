@@ -28,8 +28,8 @@ void CommandQueue::end(Error why) {
 
 void CommandQueue::keep_first(Type type) {
   const std::scoped_lock lock(mutex_);
-  const auto other = std::find_if(frames_.begin(), frames_.end(),
-                                  [type](const Frame& frame) { return frame.type != type; });
+  const auto other =
+      std::find_if(frames_.begin(), frames_.end(), [type](const Frame& frame) { return frame.type != type; });
   frames_.erase(other, frames_.end());
   held_ = 0;
   for (const Frame& frame : frames_) held_ += size_of(frame);
