@@ -14,8 +14,7 @@
 #include <vector>
 
 #include "fabric/module/plan.h"
-#include "fabric/module/socket.h"
-#include "fabric/wire/frame.h"
+#include "fabric/net/greeting.h"
 
 namespace caravan::fabric {
 
@@ -48,19 +47,17 @@ class FakeWorker {
 
  private:
   void serve();
-  bool greet(Socket& socket);
   void beat();
   std::string work(Type type, std::string_view payload);
 
-  int listener_ = -1;
-  std::uint16_t port_ = 0;
+  Listener listener_;
   std::mutex lock_;
   std::condition_variable news_;
   std::vector<std::pair<Type, std::string>> heard_;
   std::map<Type, Answer> answers_;
   std::map<std::uint32_t, std::string> memory_;
   bool frozen_ = false;
-  Socket* socket_ = nullptr;
+  Channel* channel_ = nullptr;
   std::chrono::milliseconds pulse_{0};
   std::uint32_t beats_ = 0;
   std::thread thread_;

@@ -1,16 +1,11 @@
 #include "fabric/module/fake_worker.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <chrono>
 
 #include "fabric/wire/messages.h"
-#include "fabric/wire/proof.h"
 
 namespace caravan::fabric {
 namespace {
@@ -23,45 +18,25 @@ std::string reply(const auto& message) {
   return out;
 }
 
-/// The payload of the next frame, empty at the end of the connection; `type` is what it is.
-std::string next(Socket& socket, Type& type, bool proved) {
-  std::string header(kHeaderBytes, '\0');
-  if (!socket.read_all(header, nullptr)) return {};
-  const auto parsed = read_header(header, {Role::master, proved});
-  if (!parsed) return {};
-  type = parsed->type;
-  std::string payload(parsed->payload_bytes, '\0');
-  if (!socket.read_all(payload, nullptr)) type = Type::error;
-  return payload;
-}
+constexpr Milliseconds kPatience{10000};
 
 }  // namespace
 
-FakeWorker::FakeWorker() : listener_(socket(AF_INET, SOCK_STREAM, 0)) {
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  if (bind(listener_, generic, size) != 0 || listen(listener_, 1) != 0 ||
-      getsockname(listener_, generic, &size) != 0)
-    std::abort();
-  port_ = ntohs(address.sin_port);
+FakeWorker::FakeWorker() : listener_(std::move(Listener::open("127.0.0.1:0", Addresses::loopback).value())) {
   thread_ = std::thread([this] { serve(); });
 }
 
 FakeWorker::~FakeWorker() {
-  shutdown(listener_, SHUT_RDWR);
+  shutdown(listener_.fd(), SHUT_RDWR);
   close_connection();
   thread_.join();
   if (beating_.joinable()) beating_.join();
-  close(listener_);
 }
 
 Stage FakeWorker::stage(const std::string& name) const {
   Stage stage;
   stage.name = name;
-  stage.address = {"127.0.0.1", port_};
+  stage.address = listener_.address();
   stage.key = kKey;
   return stage;
 }
@@ -78,7 +53,7 @@ void FakeWorker::freeze() {
 
 void FakeWorker::close_connection() {
   const std::lock_guard guard(lock_);
-  if (socket_ != nullptr) socket_->shut_down();
+  if (channel_ != nullptr) channel_->shut_down();
 }
 
 std::vector<Type> FakeWorker::heard() {
@@ -115,59 +90,41 @@ std::string FakeWorker::memory(std::uint32_t buffer) {
   return memory_[buffer];
 }
 
-bool FakeWorker::greet(Socket& socket) {
-  const auto deadline = Clock::now() + std::chrono::seconds(10);
-  Type type = Type::error;
-  const auto theirs = next(socket, type, false);
-  Hello mine;
-  mine.engine = kTestEngine;
-  const auto hello = reply(mine);
-  if (type != Type::hello || !socket.write_all(hello, deadline)) return false;
-  const auto my_payload = hello.substr(kHeaderBytes);
-  const auto proof = read_message<Proof>(next(socket, type, false));
-  if (!proof || !same(proof->mac, proof_of(kKey, Side::connecting, theirs, my_payload))) {
-    const auto no = reply(to_message({Code::invalid, "wrong key", ""}, 0, 0));
-    return socket.write_all(no, deadline).ok() && false;
-  }
-  const Welcome welcome{1, {{"CPU", "a fake", DeviceKind::cpu, 1000, 2000, 64, 1U << 20U}}};
-  return socket
-      .write_all(reply(Proof{proof_of(kKey, Side::accepting, theirs, my_payload)}) + reply(welcome), deadline)
-      .ok();
-}
-
 void FakeWorker::serve() {
-  const int fd = accept(listener_, nullptr, nullptr);
-  if (fd < 0) return;
-  fcntl(fd, F_SETFL, O_NONBLOCK);
-  auto socket = Socket::adopt(fd);
+  pollfd one{listener_.fd(), POLLIN, 0};
+  poll(&one, 1, -1);
+  auto connection = listener_.accept();
+  if (!connection || connection->get() < 0) return;
+  auto channel = Channel::adopt(std::move(*connection));
+  if (!channel) return;
   {
     const std::lock_guard guard(lock_);
-    socket_ = &socket;
+    channel_ = &channel.value();
   }
-  if (greet(socket)) {
-    while (true) {
-      Type type = Type::error;
-      const auto payload = next(socket, type, true);
-      if (type == Type::error) break;
+  FrameReader reader(*channel, {Role::master, false});
+  const auto accepted = accept_greeting(*channel, reader, {kKey, kTestEngine});
+  const Welcome offer{1, {{"CPU", "a fake", DeviceKind::cpu, 1000, 2000, 64, 1U << 20U}}};
+  if (accepted && welcome(*channel, *accepted, offer)) {
+    while (const auto frame = reader.next(nullptr)) {
       std::unique_lock guard(lock_);
-      heard_.emplace_back(type, payload);
+      heard_.emplace_back(frame->type, frame->payload);
       news_.notify_all();
-      const auto out = frozen_ ? std::string() : work(type, payload);
-      if (!out.empty() && !socket.write_all(out, Clock::now() + std::chrono::seconds(10))) break;
+      const auto out = frozen_ ? std::string() : work(frame->type, frame->payload);
+      if (!out.empty() && !channel->write_all(out, kPatience)) break;
     }
   }
   const std::lock_guard guard(lock_);
-  socket_ = nullptr;
+  channel_ = nullptr;
   news_.notify_all();
 }
 
 void FakeWorker::beat() {
   std::unique_lock guard(lock_);
-  for (std::uint32_t count = 1; socket_ != nullptr && !frozen_; ++count) {
-    if (!socket_->write_all(reply(Beat{count}), Clock::now() + std::chrono::seconds(10))) return;
+  for (std::uint32_t count = 1; channel_ != nullptr && !frozen_; ++count) {
+    if (!channel_->write_all(reply(Beat{count}), kPatience)) return;
     beats_ = count;
     news_.notify_all();
-    news_.wait_for(guard, pulse_, [this] { return socket_ == nullptr; });
+    news_.wait_for(guard, pulse_, [this] { return channel_ == nullptr; });
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "fabric/module/registry.h"
+#include "fabric/ops/engine.h"
 
 namespace {
 

@@ -3,13 +3,13 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <charconv>
 
 #include <fmt/format.h>
 
 #include "base/files.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "fabric/net/address.h"
 #include "fabric/wire/proof.h"
 
 namespace caravan::fabric {
@@ -19,11 +19,21 @@ constexpr std::size_t kMaxPlanBytes = std::size_t{64} << 10U;
 constexpr int kShortestTimeout = 500;
 constexpr int kLongestTimeout = 600'000;
 
+/// What can be connected to.
+Result<void> check_target(const std::string& text, const std::string& what) {
+  const auto address = parse_address(text, what);
+  if (!address) return address.error();
+  if (address->port() == 0)
+    return Error{Code::invalid, fmt::format("{} '{}' has port 0", what, text),
+                 "say where the worker listens"};
+  return {};
+}
+
 Result<Stage> read_stage(const Json& object, const std::string& where) {
   Fields fields(object, where);
   Stage stage;
   stage.name = fields.text("name");
-  const auto address = fields.text("address");
+  stage.address = fields.text("address");
   stage.peer = fields.text_or("peer", "");
   const auto key = parse_key(fields.text("key"));
   const int threads = fields.small_or("threads", 0);
@@ -35,38 +45,16 @@ Result<Stage> read_stage(const Json& object, const std::string& where) {
   if (static_cast<std::uint32_t>(threads) > kMaxThreads)
     fields.fail("threads", fmt::format("has to be at most {}", kMaxThreads));
   if (!fields.ok()) return fields.error();
-  auto parsed = parse_address(address, where + ".address");
-  if (!parsed) return parsed.error();
+  if (auto checked = check_target(stage.address, where + ".address"); !checked) return checked.error();
   if (!stage.peer.empty()) {
-    if (auto peer = parse_address(stage.peer, where + ".peer"); !peer) return peer.error();
+    if (auto checked = check_target(stage.peer, where + ".peer"); !checked) return checked.error();
   }
-  stage.address = *parsed;
   stage.key = *key;
   stage.threads = static_cast<unsigned>(threads);
   return stage;
 }
 
 }  // namespace
-
-Result<Address> parse_address(std::string_view text, std::string_view what) {
-  const auto wrong = [&] {
-    return Error{Code::invalid, fmt::format("{} '{}' is no HOST:PORT", what, printable(text.substr(0, 80))),
-                 "write it like 127.0.0.1:4000 or [::1]:4000"};
-  };
-  const auto colon = text.rfind(':');
-  if (colon == std::string_view::npos) return wrong();
-  auto host = text.substr(0, colon);
-  const auto digits = text.substr(colon + 1);
-  if (host.starts_with('[') && host.ends_with(']'))
-    host = host.substr(1, host.size() - 2);
-  else if (host.find(':') != std::string_view::npos)
-    return wrong();
-  std::uint16_t port = 0;
-  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-  if (error != std::errc{} || end != digits.data() + digits.size() || port == 0) return wrong();
-  if (host.empty() || host.size() > 255) return wrong();
-  return Address{std::string(host), port};
-}
 
 Result<Plan> parse_plan(std::string_view text) {
   auto json = parse_json(text, kMaxPlanBytes);

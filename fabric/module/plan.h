@@ -14,21 +14,12 @@
 
 namespace caravan::fabric {
 
-/// Where something listens: a name or address without brackets, and a port from 1 to 65535.
-struct Address {
-  std::string host;
-  std::uint16_t port = 0;
-};
-
-/// "host:port" or "[v6]:port"; `what` names it in errors.
-Result<Address> parse_address(std::string_view text, std::string_view what);
-
 /// One worker, and what the module has to know of it.
 struct Stage {
   std::string name;      ///< of the device, for messages: printable, at most kMaxName bytes
-  Address address;       ///< the master's local end of the tunnel to it
-  std::string peer;      ///< "host:port" where the previous stage reaches it for hand-offs, as that stage's
-                         ///< device sees it; empty: data between the two crosses the master
+  std::string address;   ///< numeric "host:port": the master's local end of the tunnel to it
+  std::string peer;      ///< numeric "host:port" where the previous stage reaches it for hand-offs, as that
+                         ///< stage's device sees it; empty: data between the two crosses the master
   Key key = {};          ///< proof of belonging to this plan
   unsigned threads = 0;  ///< for its computing; 0 leaves it to the worker
 };

@@ -56,6 +56,4 @@ Registry::Registry(std::unique_ptr<Streams> streams, std::optional<Contents> con
   }
 }
 
-std::string engine_build() { return fmt::format("ggml {} {}", ggml_version(), ggml_commit()); }
-
 }  // namespace caravan::fabric

@@ -30,7 +30,4 @@ class Registry {
   std::vector<std::unique_ptr<StageDevice>> devices_;
 };
 
-/// The engine's build, which both ends have to share.
-std::string engine_build();
-
 }  // namespace caravan::fabric

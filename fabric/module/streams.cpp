@@ -10,8 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/files.h"
-#include "fabric/module/greeting.h"
-#include "fabric/wire/proof.h"
+#include "fabric/net/greeting.h"
 
 namespace caravan::fabric {
 namespace {
@@ -46,7 +45,7 @@ Result<std::unique_ptr<Streams>> Streams::open(Plan plan, const std::string& eng
 Streams::~Streams() {
   for (auto& stage : stages_) {
     failed_ = true;  // what the readers see now is our own doing
-    stage->socket.shut_down();
+    stage->channel.shut_down();
   }
   for (auto& stage : stages_) {
     if (stage->reader.joinable()) stage->reader.join();
@@ -56,12 +55,17 @@ Streams::~Streams() {
 Result<void> Streams::connect(std::size_t stage, const std::string& engine) {
   const auto& planned = plan_.stages[stage];
   const auto deadline = Clock::now() + plan_.timeout;
-  auto socket = Socket::connect(planned.address, deadline);
-  if (!socket) return socket.error();
-  auto welcome = greet(socket.value(), planned.key, engine, deadline);
+  // Where there are no tunnels, as in the lab, it may be anywhere.
+  auto channel = Channel::connect(planned.address, Addresses::any, deadline);
+  if (!channel) return channel.error();
+  auto connection = std::make_unique<Connection>(std::move(*channel));
+  Hello hello;
+  hello.role = Role::master;
+  auto welcome = greet(connection->channel, connection->answers, {planned.key, engine}, hello, deadline);
   if (!welcome) return welcome.error();
   if (welcome->devices.empty()) return Error{Code::invalid, "it has no device", ""};
-  stages_.push_back(std::make_unique<Connection>(std::move(*socket), std::move(welcome->devices.front())));
+  connection->device = std::move(welcome->devices.front());
+  stages_.push_back(std::move(connection));
   return {};
 }
 
@@ -115,7 +119,7 @@ bool Streams::flush_locked() {
     for (std::size_t i = 0; i < stages_.size() && !failed_; ++i) {
       auto& [out, written] = stages_[i]->out;
       if (out.empty()) continue;
-      const auto sent = stages_[i]->socket.write_some(std::string_view(out).substr(written));
+      const auto sent = stages_[i]->channel.write_some(std::string_view(out).substr(written));
       if (!sent) {
         fail(i, sent.error().message);
         break;
@@ -123,13 +127,14 @@ bool Streams::flush_locked() {
       if (sent.value() > 0) began = Clock::now();
       written += sent.value();
       if (written < out.size())
-        full.push_back({stages_[i]->socket.fd(), POLLOUT, 0});
+        full.push_back({stages_[i]->channel.fd(), POLLOUT, 0});
       else
         stages_[i]->out.clear();
     }
     if (failed_) break;
     if (full.empty()) return true;
-    poll(full.data(), static_cast<nfds_t>(full.size()), poll_time(next_look(began)));
+    const auto look = next_look(began);
+    poll(full.data(), static_cast<nfds_t>(full.size()), poll_time(&look));
     if (const auto silent = who_is_silent(began)) fail(*silent, no_sign_of_life());
   }
   for (auto& stage : stages_) stage->out.clear();
@@ -215,7 +220,7 @@ void Streams::fail(std::size_t stage, const std::string& why) {
     std::fputs((line + "\n").c_str(), stderr);
     for (auto& one : stages_) {
       one->inbox.give_up();
-      one->socket.shut_down();
+      one->channel.shut_down();
     }
     failed_ = true;  // last: who sees it without the lock may take its memory back
   }
@@ -223,18 +228,12 @@ void Streams::fail(std::size_t stage, const std::string& why) {
 }
 
 void Streams::read_answers(std::size_t stage) {
-  auto& connection = *stages_[stage];
-  std::string header(kHeaderBytes, '\0');
-  std::string payload;
+  auto& answers = stages_[stage]->answers;
+  Frame frame;
   while (!failed_) {
-    if (auto read = connection.socket.read_all(header, nullptr); !read)
-      return fail(stage, read.error().message);
-    const auto parsed = read_header(header, {Role::worker, true});
-    if (!parsed) return fail(stage, parsed.error().message);
-    payload.resize(parsed->payload_bytes);
-    if (auto read = connection.socket.read_all(payload, nullptr); !read)
-      return fail(stage, read.error().message);
-    if (auto taken = take(stage, parsed->type, payload); !taken) return fail(stage, taken.error().message);
+    if (auto read = answers.next(frame, nullptr); !read) return fail(stage, read.error().message);
+    if (auto taken = take(stage, frame.type, frame.payload); !taken)
+      return fail(stage, taken.error().message);
   }
 }
 

@@ -17,7 +17,7 @@
 #include "fabric/module/inbox.h"
 #include "fabric/module/liveness.h"
 #include "fabric/module/plan.h"
-#include "fabric/module/socket.h"
+#include "fabric/net/frame_reader.h"
 #include "fabric/wire/graph.h"
 
 namespace caravan::fabric {
@@ -74,8 +74,10 @@ class Streams {
     }
   };
   struct Connection {
-    Connection(Socket opened, Device first) : socket(std::move(opened)), device(std::move(first)) {}
-    Socket socket;
+    explicit Connection(Channel opened)
+        : channel(std::move(opened)), answers(channel, {Role::worker, false}) {}
+    Channel channel;
+    FrameReader answers;
     Device device;
     Outgoing out;  // guarded by writing_
     Inbox inbox;   // guarded by reading_

@@ -79,7 +79,8 @@ TEST(Streams, AWorkerWithAnotherKeyOrEngineIsRefused) {
   stage.key[0] ^= 1U;
   const auto wrong_key = Streams::open(plan_of({stage}), kTestEngine);
   ASSERT_FALSE(wrong_key);
-  EXPECT_THAT(wrong_key.error().message, HasSubstr("stage 0 (phone) failed: wrong key"));
+  EXPECT_THAT(wrong_key.error().message,
+              HasSubstr("stage 0 (phone) failed: it does not have this plan's key"));
   FakeWorker other;
   const auto wrong_engine = Streams::open(plan_of({other.stage("phone")}), "another engine");
   ASSERT_FALSE(wrong_engine);
@@ -89,7 +90,7 @@ TEST(Streams, AWorkerWithAnotherKeyOrEngineIsRefused) {
 TEST(Streams, AnUnreachableStageIsNamed) {
   FakeWorker worker;
   Stage nobody = worker.stage("tablet");
-  nobody.address.port = 1;
+  nobody.address = "127.0.0.1:1";
   const auto streams = Streams::open(plan_of({worker.stage("phone"), nobody}), kTestEngine);
   ASSERT_FALSE(streams);
   EXPECT_THAT(streams.error().message, HasSubstr("stage 1 (tablet) failed"));

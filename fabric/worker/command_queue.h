@@ -7,7 +7,7 @@
 #include <mutex>
 #include <optional>
 
-#include "fabric/worker/channel.h"
+#include "fabric/net/frame_reader.h"
 
 namespace caravan::fabric::worker {
 

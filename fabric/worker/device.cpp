@@ -72,8 +72,6 @@ bool is_cancelled(void* flag) { return static_cast<const std::atomic<bool>*>(fla
 
 }  // namespace
 
-std::string engine_build() { return fmt::format("ggml {} {}", ggml_version(), ggml_commit()); }
-
 std::vector<Device> list_devices(std::uint64_t memory_limit) {
   std::vector<Device> devices;
   const std::size_t count = std::min(ggml_backend_dev_count(), kMaxDevices);

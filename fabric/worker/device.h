@@ -23,9 +23,6 @@ using BufferHandle = std::unique_ptr<ggml_backend_buffer, BufferDeleter>;
 /// 0: none) caps what is offered of each.
 std::vector<Device> list_devices(std::uint64_t memory_limit);
 
-/// "ggml 0.25.1 de3ff81": what both ends must have.
-std::string engine_build();
-
 /// Used by one thread at a time, but for `cancel`.
 class ComputeDevice {
  public:

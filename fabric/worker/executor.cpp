@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "fabric/ops/engine.h"
+
 namespace caravan::fabric::worker {
 
 Executor::Executor(const WorkerSettings& settings, Mailbox& mailbox, WeightSource& weights, Ways ways)

@@ -6,7 +6,7 @@
 #include <mutex>
 #include <thread>
 
-#include "fabric/worker/channel.h"
+#include "fabric/net/channel.h"
 
 namespace caravan::fabric::worker {
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <tuple>
 
+#include "fabric/net/channel.h"
 #include "fabric/wire/messages.h"
-#include "fabric/worker/channel.h"
 
 namespace caravan::fabric::worker {
 

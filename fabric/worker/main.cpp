@@ -9,6 +9,7 @@
 #include <ggml-backend.h>
 
 #include "base/files.h"
+#include "fabric/ops/engine.h"
 #include "fabric/store/store_limit.h"
 #include "fabric/worker/model_reader.h"
 #include "fabric/worker/options.h"

@@ -38,8 +38,7 @@ void Peers::introduce(std::uint32_t own_stage, std::uint64_t session) {
 Error Peers::gone() { return {Code::interrupted, "the master is gone", ""}; }
 
 Result<void> Peers::connect(Way& way) {
-  auto channel =
-      Channel::connect(way.peer.address, allowed_, std::chrono::steady_clock::now() + kConnectTime);
+  auto channel = Channel::connect(way.peer.address, allowed_, Clock::now() + kConnectTime);
   if (!channel) return channel.error();
   {
     // From here on cancel() can end it, also while the other end says nothing.
@@ -48,7 +47,8 @@ Result<void> Peers::connect(Way& way) {
     way.channel = std::make_unique<Channel>(std::move(*channel));
   }
   FrameReader reader(*way.channel, {Role::worker, false});
-  const auto welcome = greet(*way.channel, reader, {way.peer.key, engine_}, hello_);
+  const auto deadline = Clock::now() + kGreetingTime;
+  const auto welcome = greet(*way.channel, reader, {way.peer.key, engine_}, hello_, deadline);
   if (!welcome) return welcome.error();
   way.greeted = true;
   return {};

@@ -9,9 +9,8 @@
 #include <optional>
 #include <string>
 
+#include "fabric/net/greeting.h"
 #include "fabric/wire/messages.h"
-#include "fabric/worker/channel.h"
-#include "fabric/worker/greeting.h"
 
 namespace caravan::fabric::worker {
 

@@ -13,8 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "fabric/worker/channel.h"
-#include "fabric/worker/greeting.h"
+#include "fabric/net/greeting.h"
 #include "fabric/worker/session.h"
 
 namespace caravan::fabric::worker {

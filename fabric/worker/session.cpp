@@ -5,7 +5,7 @@
 #include <new>
 #include <thread>
 
-#include "fabric/worker/greeting.h"
+#include "fabric/net/greeting.h"
 
 namespace caravan::fabric::worker {
 namespace {

@@ -5,7 +5,7 @@
 #include <atomic>
 #include <mutex>
 
-#include "fabric/worker/channel.h"
+#include "fabric/net/frame_reader.h"
 #include "fabric/worker/command_queue.h"
 #include "fabric/worker/executor.h"
 #include "fabric/worker/heart.h"

@@ -2,8 +2,6 @@
 // measure.
 #pragma once
 
-#include <sys/socket.h>
-
 #include <cstring>
 #include <functional>
 #include <map>
@@ -18,23 +16,19 @@
 #include <ggml.h>
 #include <gtest/gtest.h>
 
+#include "fabric/net/greeting.h"
+#include "fabric/net/testing.h"
+#include "fabric/ops/engine.h"
 #include "fabric/wire/golden.h"
-#include "fabric/worker/greeting.h"
 #include "fabric/worker/server.h"
 
 namespace caravan::fabric::worker::testing {
 
 using fabric::testing::counting;
 using fabric::testing::frame_of;
+using fabric::testing::socket_pair;
 
 inline Identity identity(std::uint8_t first = 1) { return {counting<32>(first), engine_build()}; }
-
-/// Two ends of a connection.
-inline std::pair<Descriptor, Descriptor> socket_pair() {
-  int ends[2] = {-1, -1};
-  if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) std::abort();
-  return {Descriptor(ends[0]), Descriptor(ends[1])};
-}
 
 inline WorkerSettings settings() {
   WorkerSettings settings;
@@ -60,7 +54,7 @@ class Master {
   }
 
   Result<Welcome> greet_as(Hello hello, const Identity& own = identity()) {
-    return greet(*channel_, *reader_, own, std::move(hello));
+    return greet(*channel_, *reader_, own, std::move(hello), Clock::now() + kGreetingTime);
   }
   Result<Welcome> greet_as_master(const Identity& own = identity()) {
     Hello hello;
@@ -78,8 +72,7 @@ class Master {
     const SteadyTime deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     auto frame = reader_->next(&deadline);
     if (!frame || frame->type != Type::error) return frame;
-    const auto told = read_message<ErrorMessage>(frame->payload);
-    return told ? to_error(*told) : told.error();
+    return told_error(frame->payload);
   }
   template <typename M>
   Result<M> hear_message() {

@@ -3,12 +3,12 @@
 
 #include <string>
 
+#include "fabric/net/frame_reader.h"
 #include "fabric/wire/proof.h"
-#include "fabric/worker/channel.h"
 
-namespace caravan::fabric::worker {
+namespace caravan::fabric {
 
-/// All of a greeting has to be done within this.
+/// An accepting side waits no longer for all of a greeting.
 constexpr Milliseconds kGreetingTime{5000};
 
 struct Identity {
@@ -26,10 +26,14 @@ struct Accepted {
 Result<Accepted> accept_greeting(Channel& channel, FrameReader& reader, const Identity& own);
 Result<void> welcome(Channel& channel, const Accepted& accepted, const Welcome& message);
 
-/// Connecting side, as master or as peer.
-Result<Welcome> greet(Channel& channel, FrameReader& reader, const Identity& own, Hello hello);
+/// Connecting side, as master or as peer: `hello` says which; nonce and engine are filled in. Afterwards the
+/// reader expects a worker's answers. Blocks until `deadline` at most.
+Result<Welcome> greet(Channel& channel, FrameReader& reader, const Identity& own, Hello hello,
+                      SteadyTime deadline);
 
 /// Tells the other end why this connection ends; best effort.
 void tell(Channel& channel, const Error& error, std::uint32_t stage, std::uint16_t about);
+/// The error that an ERROR's payload tells, with printable texts, or the one of reading it.
+Error told_error(std::string_view payload);
 
-}  // namespace caravan::fabric::worker
+}  // namespace caravan::fabric

@@ -1,13 +1,12 @@
-#include "fabric/worker/greeting.h"
+#include "fabric/net/greeting.h"
 
-#include "fabric/wire/dispatch.h"
+#include "base/text.h"
+#include "fabric/wire/messages.h"
 
-namespace caravan::fabric::worker {
+namespace caravan::fabric {
 namespace {
 
 constexpr Milliseconds kTellingTime{1000};
-
-SteadyTime end_of_greeting() { return std::chrono::steady_clock::now() + kGreetingTime; }
 
 template <typename M>
 std::string frame_of(const M& message) {
@@ -18,21 +17,20 @@ std::string frame_of(const M& message) {
 
 std::string_view payload_of(std::string_view frame) { return frame.substr(kHeaderBytes); }
 
-Error not_in_turn(Type type) { return malformed(type, "nobody expects it here"); }
+Error wrong_key() {
+  return {Code::invalid, "it does not have this plan's key", "start both ends from the same plan"};
+}
 
 /// The message of type M, or the other end's ERROR as an error of ours.
 template <typename M>
 Result<M> expect_message(const Frame& frame) {
-  if (frame.type == Type::error) {
-    const auto told = read_message<ErrorMessage>(frame.payload);
-    return told ? to_error(*told) : told.error();
-  }
-  if (frame.type != M::kType) return not_in_turn(frame.type);
+  if (frame.type == Type::error) return told_error(frame.payload);
+  if (frame.type != M::kType) return malformed(frame.type, "nobody expects it here");
   return read_message<M>(frame.payload);
 }
 
 Result<Accepted> accept_quietly(Channel& channel, FrameReader& reader, const Identity& own) {
-  const SteadyTime deadline = end_of_greeting();
+  const SteadyTime deadline = Clock::now() + kGreetingTime;
   reader.expect({Role::master, false});
   const auto first = reader.next(&deadline);
   if (!first) return first.error();
@@ -52,13 +50,21 @@ Result<Accepted> accept_quietly(Channel& channel, FrameReader& reader, const Ide
   const auto proof = expect_message<Proof>(*second);
   if (!proof) return proof.error();
   if (!same(proof->mac, proof_of(own.key, Side::connecting, first->payload, payload_of(said))))
-    return Error{Code::invalid, "the other end does not have this plan's key",
-                 "start both ends from the same plan"};
+    return wrong_key();
   reader.expect({theirs->role, true});
   return Accepted{*theirs, {proof_of(own.key, Side::accepting, first->payload, payload_of(said))}};
 }
 
 }  // namespace
+
+Error told_error(std::string_view payload) {
+  const auto told = read_message<ErrorMessage>(payload);
+  if (!told) return told.error();
+  auto error = to_error(*told);
+  error.message = printable(error.message);
+  error.hint = printable(error.hint);
+  return error;
+}
 
 void tell(Channel& channel, const Error& error, std::uint32_t stage, std::uint16_t about) {
   (void)channel.write_all(frame_of(to_message(error, stage, about)), kTellingTime);
@@ -74,8 +80,8 @@ Result<void> welcome(Channel& channel, const Accepted& accepted, const Welcome& 
   return channel.write_all(frame_of(accepted.own_proof) + frame_of(message), kGreetingTime);
 }
 
-Result<Welcome> greet(Channel& channel, FrameReader& reader, const Identity& own, Hello hello) {
-  const SteadyTime deadline = end_of_greeting();
+Result<Welcome> greet(Channel& channel, FrameReader& reader, const Identity& own, Hello hello,
+                      SteadyTime deadline) {
   const auto nonce = fresh_nonce();
   if (!nonce) return nonce.error();
   hello.nonce = *nonce;
@@ -96,12 +102,11 @@ Result<Welcome> greet(Channel& channel, FrameReader& reader, const Identity& own
   const auto answer = expect_message<Proof>(*second);
   if (!answer) return answer.error();
   if (!same(answer->mac, proof_of(own.key, Side::accepting, payload_of(said), first->payload)))
-    return Error{Code::invalid, "the worker does not have this plan's key",
-                 "start both ends from the same plan"};
+    return wrong_key();
   reader.expect({Role::worker, true});
   const auto third = reader.next(&deadline);
   if (!third) return third.error();
   return expect_message<Welcome>(*third);
 }
 
-}  // namespace caravan::fabric::worker
+}  // namespace caravan::fabric
