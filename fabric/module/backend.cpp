@@ -35,8 +35,7 @@ void get_tensor_async(ggml_backend_t backend, const ggml_tensor* tensor, void* d
 
 /// From worker to worker: the bytes go straight there when the plan says how.
 bool hand_off(StageDevice& from, StageDevice& to, const Region& source, const Region& target) {
-  const auto& stages = from.streams.plan().stages;
-  if (to.stage != from.stage + 1 || stages[to.stage].peer.empty()) return false;
+  if (from.streams.plan().way(from.stage, to.stage).empty()) return false;
   memory_changes(to);
   const auto tag = from.streams.next_tag();
   from.streams.say(from.stage, Send{tag, static_cast<std::uint32_t>(to.stage), Format::as_is, source});
@@ -116,8 +115,11 @@ ggml_status graph_compute(ggml_backend_t backend, ggml_cgraph* graph) {
   if (!id) return GGML_STATUS_FAILED;
   if (*id != 0) device.streams.say(device.stage, Run{*id});
   const auto request = ask_ahead(device, *graph);
-  // Until the last stage has its part there is more to say at once: all of it goes in one packet a stage.
-  const bool last = device.stage + 1 == device.streams.plan().stages.size();
+  // Until the last stage has its part there is more to say at once: all of it goes in one packet a stage. So
+  // it is until the last part of a graph whose tensors are split.
+  device.last_graph = graph->uid;
+  const bool last =
+      device.stage + 1 == device.streams.plan().stages.size() && !device.summed.contains(graph->uid);
   const bool fine = request != 0 ? device.streams.wait(device.stage, request)
                                  : (last ? device.streams.flush() : !device.streams.failed());
   if (!fine) {

@@ -68,7 +68,7 @@ void set_tensor_2d(ggml_backend_buffer_t buffer, ggml_tensor* tensor, const void
   const auto region = region_of(*tensor, offset, span_of(size, copies, stride));
   if (!region) return device.streams.fail(device.stage, "a tensor was set that is not in its memory");
   if (size > 0 && copies > 0)
-    set_pieces(device, *region, static_cast<const char*>(data), {size, copies, stride, data_stride});
+    set_pieces(device, *tensor, *region, static_cast<const char*>(data), {size, copies, stride, data_stride});
 }
 
 void get_tensor_2d(ggml_backend_buffer_t buffer, const ggml_tensor* tensor, void* data, std::size_t offset,
@@ -128,6 +128,11 @@ constexpr ggml_backend_buffer_i kBufferInterface = {
 
 const char* type_name(ggml_backend_buffer_type_t type) { return device_of(type).name.c_str(); }
 
+bool has_split(StageDevice& device) {
+  const std::lock_guard guard(device.lock);
+  return device.splits;
+}
+
 std::uint32_t free_number(StageDevice& device) {
   const std::lock_guard guard(device.lock);
   std::uint32_t number = 0;
@@ -141,13 +146,14 @@ std::uint32_t free_number(StageDevice& device) {
 
 ggml_backend_buffer_t alloc_buffer(ggml_backend_buffer_type_t type, std::size_t size) {
   auto& device = device_of(type);
-  if (device.streams.failed()) return nullptr;
+  // Where tensors are split ggml aborts when it gets no buffer. What is computed in this one fails.
+  if (device.streams.failed() && !has_split(device)) return nullptr;
   auto range = AddressRange::reserve(size);
   if (!range) return nullptr;
   const auto number = free_number(device);
   device.streams.say(device.stage, Alloc{number, size});
   // Here an error can be told, and it is not on the way of a token: so this waits.
-  if (!device.streams.settle(device.stage)) return nullptr;
+  if (!device.streams.settle(device.stage) && !has_split(device)) return nullptr;
   auto* const mine = new RemoteBuffer{device, number, std::move(*range)};
   return ggml_backend_buffer_init(type, kBufferInterface, mine, size);
 }

@@ -12,9 +12,9 @@
 namespace caravan::fabric {
 namespace {
 
-/// Graphs that a device keeps: tensor parallelism has 33 to 49 a token, all small; a whole model's have some
-/// 2000 tensors.
-constexpr std::size_t kGraphsKept = 128;
+/// Graphs that a device keeps: tensor parallelism has two a layer and one more, all small, for each kind of
+/// batch; a whole model's have some 2000 tensors.
+constexpr std::size_t kGraphsKept = 512;
 constexpr std::size_t kTensorsKept = 32768;
 
 StageDevice& device_in(ggml_backend_dev_t device) { return *static_cast<StageDevice*>(device->context); }
@@ -84,13 +84,18 @@ bool cpu_supports(const ggml_tensor& op) {
   return ggml_backend_dev_supports_op(cpu, &question);
 }
 
+/// Where tensors are split the loader asks with a buffer type that stands for those of all devices.
+bool would_be_here(const StageDevice& device, ggml_backend_buffer_type_t type) {
+  return type == &device.buffers || ggml_backend_buft_is_meta(type);
+}
+
 /// The loader asks for each weight whether the operation that it is for can be computed.
 void remember_use(StageDevice& device, const ggml_tensor& op) {
   for (int i = 0; i < GGML_MAX_SRC; ++i) {
     const auto* const source = op.src[i];
     if (source == nullptr || source->op != GGML_OP_NONE || remote_buffer(source->buffer) != nullptr) continue;
     // Only the loader's question has a weight in a buffer of this type without memory.
-    if (source->buffer == nullptr || source->buffer->buft != &device.buffers) continue;
+    if (source->buffer == nullptr || !would_be_here(device, source->buffer->buft)) continue;
     // A LAYOUT of three dimensions is for experts only.
     const bool has_experts = source->ne[2] > 1;
     const bool matrix = i == 0 && op.op == (has_experts ? GGML_OP_MUL_MAT_ID : GGML_OP_MUL_MAT);

@@ -35,6 +35,9 @@ struct StageDevice {
   GraphCache graphs;
   ReadAhead ahead;
   std::set<std::uint32_t> buffer_numbers;  ///< in use
+  std::uint64_t last_graph = 0;            ///< uid of the one that was run last, 0: it has none
+  std::set<std::uint64_t> summed;          ///< uids of graphs after which all stages' results were added up
+  bool splits = false;                     ///< tensors are split between the stages, and have been added up
   /// Names of weights that the loader asked about as the matrix of a product, and as anything else.
   std::set<std::string, std::less<>> matrices;
   std::set<std::string, std::less<>> others;

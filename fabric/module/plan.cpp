@@ -37,6 +37,7 @@ Result<Stage> read_stage(const Json& object, const std::string& where) {
   stage.peer = fields.text_or("peer", "");
   const auto key = parse_key(fields.text("key"));
   const int threads = fields.small_or("threads", 0);
+  stage.peers = fields.texts_or_none("peers", kMaxPlanStages);
   const bool one_line =
       printable(stage.name) == stage.name && stage.name.find_first_of("\n\t") == std::string::npos;
   if (fields.ok() && (stage.name.empty() || stage.name.size() > kMaxName || !one_line))
@@ -46,8 +47,11 @@ Result<Stage> read_stage(const Json& object, const std::string& where) {
     fields.fail("threads", fmt::format("has to be at most {}", kMaxThreads));
   if (!fields.ok()) return fields.error();
   if (auto checked = check_target(stage.address, where + ".address"); !checked) return checked.error();
-  if (!stage.peer.empty()) {
-    if (auto checked = check_target(stage.peer, where + ".peer"); !checked) return checked.error();
+  auto others = stage.peers;
+  others.push_back(stage.peer);
+  for (const auto& other : others) {
+    if (other.empty()) continue;
+    if (auto checked = check_target(other, where + ".peer"); !checked) return checked.error();
   }
   stage.key = *key;
   stage.threads = static_cast<unsigned>(threads);
@@ -55,6 +59,23 @@ Result<Stage> read_stage(const Json& object, const std::string& where) {
 }
 
 }  // namespace
+
+const std::string& Plan::way(std::size_t from, std::size_t to) const {
+  static const std::string none;
+  if (from == to) return none;
+  const auto& own = stages[from].peers;
+  if (to < own.size() && !own[to].empty()) return own[to];
+  return to == from + 1 ? stages[to].peer : none;
+}
+
+bool Plan::all_reach_all() const {
+  for (std::size_t from = 0; from < stages.size(); ++from) {
+    for (std::size_t to = 0; to < stages.size(); ++to) {
+      if (from != to && way(from, to).empty()) return false;
+    }
+  }
+  return true;
+}
 
 Result<Plan> parse_plan(std::string_view text) {
   auto json = parse_json(text, kMaxPlanBytes);
@@ -81,6 +102,10 @@ Result<Plan> parse_plan(std::string_view text) {
   for (std::size_t i = 0; i < stages.size(); ++i) {
     auto stage = read_stage(stages[i], fmt::format("plan.stages[{}]", i));
     if (!stage) return stage.error();
+    if (!stage->peers.empty() && stage->peers.size() != stages.size())
+      return Error{Code::invalid,
+                   fmt::format("plan.stages[{}].peers does not have an entry for each stage", i),
+                   "write \"\" for those that it does not reach"};
     plan.stages.push_back(std::move(*stage));
   }
   return plan;

@@ -16,12 +16,14 @@ namespace caravan::fabric {
 
 /// One worker, and what the module has to know of it.
 struct Stage {
-  std::string name;      ///< of the device, for messages: printable, at most kMaxName bytes
-  std::string address;   ///< numeric "host:port": the master's local end of the tunnel to it
-  std::string peer;      ///< numeric "host:port" where the previous stage reaches it for hand-offs, as that
-                         ///< stage's device sees it; empty: data between the two crosses the master
-  Key key = {};          ///< proof of belonging to this plan
-  unsigned threads = 0;  ///< for its computing; 0 leaves it to the worker
+  std::string name;     ///< of the device, for messages: printable, at most kMaxName bytes
+  std::string address;  ///< numeric "host:port": the master's local end of the tunnel to it
+  std::string peer;     ///< numeric "host:port" where the previous stage reaches it for hand-offs, as that
+                        ///< stage's device sees it; empty: data between the two crosses the master
+  std::vector<std::string> peers;  ///< as `peer`: where this stage reaches each stage, as its device sees it;
+                                   ///< empty where it does not. Without any: the `peer`s alone
+  Key key = {};                    ///< proof of belonging to this plan
+  unsigned threads = 0;            ///< for its computing; 0 leaves it to the worker
 };
 
 enum class HeadPlace { master, worker };
@@ -33,6 +35,11 @@ struct Plan {
   std::filesystem::path model;
   std::filesystem::path manifests;  ///< folder where the hashes of models are kept; needed with a model
   std::chrono::milliseconds timeout{8000};  ///< a worker that is silent for so long has failed
+
+  /// Where the worker of `from` reaches that of `to`; empty when it does not.
+  const std::string& way(std::size_t from, std::size_t to) const;
+  /// Each stage reaches every other.
+  bool all_reach_all() const;
 };
 
 inline constexpr std::size_t kMaxPlanStages =

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "fabric/module/all_reduce.h"
+
 namespace caravan::fabric {
 namespace {
 
@@ -19,7 +21,7 @@ ggml_backend_dev_t device_at(ggml_backend_reg_t registry, std::size_t index) {
   return registry_in(registry).device(index);
 }
 
-void* no_functions(ggml_backend_reg_t /*registry*/, const char* /*name*/) { return nullptr; }
+void* function_called(ggml_backend_reg_t /*registry*/, const char* name) { return all_reduce_function(name); }
 
 /// Before there are connections: nobody waits for an answer while a model is hashed. What cannot be referred
 /// to is sent.
@@ -46,7 +48,7 @@ Result<std::unique_ptr<Registry>> Registry::open(const std::filesystem::path& fi
 
 Registry::Registry(std::unique_ptr<Streams> streams, std::optional<Contents> contents)
     : streams_(std::move(streams)),
-      registry_{GGML_BACKEND_API_VERSION, {registry_name, device_count, device_at, no_functions}, this} {
+      registry_{GGML_BACKEND_API_VERSION, {registry_name, device_count, device_at, function_called}, this} {
   if (contents) references_ = std::make_unique<References>(*streams_, std::move(*contents));
   const auto count = streams_->plan().stages.size();
   devices_.reserve(count);

@@ -74,9 +74,10 @@ void Streams::introduce(std::size_t stage) {
   say(stage, Open{number, 0, plan_.stages[stage].threads, session_});
   const auto interval = std::clamp<std::int64_t>(plan_.timeout.count() / kBeats, kLeastPulse, kMostPulse);
   say(stage, Pulse{static_cast<std::uint32_t>(interval)});
-  if (stage + 1 == stages_.size() || plan_.stages[stage + 1].peer.empty()) return;
-  const auto& next = plan_.stages[stage + 1];
-  say(stage, Peer{number + 1, next.key, next.peer});
+  for (std::uint32_t to = 0; to < plan_.stages.size(); ++to) {
+    const auto& way = plan_.way(stage, to);
+    if (!way.empty()) say(stage, Peer{to, plan_.stages[to].key, way});
+  }
 }
 
 void Streams::say_graph(std::size_t stage, const Graph& graph, const Graph* base) {

@@ -19,6 +19,7 @@ struct Pieces {
   std::size_t data_stride;
 };
 /// `region` goes from the first piece to the end of the last.
-void set_pieces(StageDevice& device, const Region& region, const char* data, const Pieces& pieces);
+void set_pieces(StageDevice& device, const ggml_tensor& tensor, const Region& region, const char* data,
+                const Pieces& pieces);
 
 }  // namespace caravan::fabric

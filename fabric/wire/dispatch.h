@@ -4,6 +4,7 @@
 
 #include <string_view>
 
+#include "fabric/wire/reduce_message.h"
 #include "fabric/wire/weight_messages.h"
 
 namespace caravan::fabric {
@@ -29,8 +30,9 @@ struct MessageList {
 };
 
 /// What a master sends once the key is proved; GRAPH is not among them, see graph.h.
-using Commands = MessageList<Open, Peer, Alloc, Free, Set, SetRows, Fill, Copy, Layout, DropGraph, Run, Get,
-                             Send, Receive, Weight, WeightsEnd, Stream, Inventory, Stats, Ping, Pulse>;
+using Commands =
+    MessageList<Open, Peer, Alloc, Free, Set, SetRows, Fill, Copy, Layout, DropGraph, Run, Get, Send, Receive,
+                Weight, WeightsEnd, Stream, Inventory, Stats, Ping, Pulse, Reduce>;
 /// What a worker sends to a master.
 using Answers = MessageList<Hello, Proof, Welcome, Data, Missing, Have, Timeline, Pong, ErrorMessage, Beat>;
 /// What a peer sends.

@@ -20,7 +20,7 @@ struct Row {
 constexpr std::size_t kSmall = 64;
 constexpr std::size_t kWithChunk = kMaxChunk + kSmall;
 
-constexpr std::array<Row, 33> kTypes{{
+constexpr std::array<Row, 34> kTypes{{
     {Type::hello, "HELLO", kWorker | kMaster | kPeer, kMaxGreetingPayload},
     {Type::proof, "PROOF", kWorker | kMaster | kPeer, kSmall},
     {Type::welcome, "WELCOME", kWorker, kMaxDevices * 512},
@@ -46,6 +46,7 @@ constexpr std::array<Row, 33> kTypes{{
     {Type::stats, "STATS", kMaster, kSmall},
     {Type::ping, "PING", kMaster, kSmall},
     {Type::pulse, "PULSE", kMaster, kSmall},
+    {Type::reduce, "REDUCE", kMaster, kSmall},
     {Type::data, "DATA", kWorker, kWithChunk},
     {Type::missing, "MISSING", kWorker, kMaxPayload},
     {Type::have, "HAVE", kWorker, kMaxPayload},

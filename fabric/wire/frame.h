@@ -41,6 +41,7 @@ enum class Type : std::uint16_t {
   stats = 35,
   ping = 36,
   pulse = 37,
+  reduce = 38,
   // worker to master
   data = 64,
   missing = 65,

@@ -95,6 +95,7 @@ inline std::vector<std::string> command_frames() {
       frame_of(Stats{8, StatsAction::stop}),
       frame_of(Ping{8}),
       frame_of(Pulse{500}),
+      frame_of(Reduce{0x55, 7, 5, {1, 4, 8}}),
   };
   std::string graph;
   append_graph(graph, small_graph());

@@ -81,6 +81,9 @@ const std::vector<std::string>& golden() {
       "08000000",
       "0400000025000000"
       "f4010000",
+
+      "2c00000026000000"
+      "5500000000000000070000000000000005000000000000000100000004000000000000000800000000000000",
       "8701000019000000"
       "0b0a000000000000000000000000000002000000040000000400000000000000ff0100001d00100000000100"
       "0000020000000001000000000000030000000000000002000000000000000100000000000000010000000000"
@@ -203,6 +206,9 @@ TEST(FabricMessages, ValuesThatCannotBeAreRefused) {
   EXPECT_TRUE(refused(HandOff{1, ~std::uint64_t{0}, 0, Format::as_is, "abcd"}));
   EXPECT_TRUE(refused(HandOff{1, 3, ~std::uint64_t{0}, Format::as_is, ""}));
   EXPECT_TRUE(refused(Pulse{1}));
+  EXPECT_TRUE(refused(Reduce{1, 0, 0, {1, 0, 8}}));
+  EXPECT_TRUE(refused(Reduce{1, 3, 4, {1, 0, 8}}));
+  EXPECT_TRUE(refused(Reduce{1, 3, 3, {1, 0, 6}}));
   EXPECT_TRUE(refused(Weight{kMaxWeights, 1, 0, {}}));
   EXPECT_TRUE(refused(Welcome{1, {{"CPU", "", DeviceKind::cpu, 1, 1, 48, 1}}}));
   EXPECT_TRUE(refused(Timeline{1, 0, 0, {{Doing::compute, 2, 1, 0}}}));

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "fabric/ops/engine.h"
+#include "fabric/worker/all_reduce.h"
 
 namespace caravan::fabric::worker {
 
@@ -127,25 +128,42 @@ Result<void> Executor::operator()(const Send& command) {
     return {};
   });
   if (!got) return got.error();
-  const std::uint64_t begin = timeline_.on() ? now_ns() : 0;
-  const auto way = peers_.to(command.stage);
-  if (!way) return way.error();
   if (command.format != Format::as_is) bytes = pack(command.format, bytes);
-  auto sent = hand_off(**way, command.tag, command.format, bytes, settings_.patience);
-  timeline_.add(Doing::send, begin, command.tag);
-  return sent ? sent : with_context(sent.error(), fmt::format("handing over to stage {}", command.stage));
+  return give(command.stage, command.tag, command.format, bytes);
+}
+
+Result<void> Executor::give(std::uint32_t stage, std::uint64_t tag, Format format, std::string_view bytes) {
+  const std::uint64_t begin = timeline_.on() ? now_ns() : 0;
+  const auto way = peers_.to(stage);
+  if (!way) return way.error();
+  auto sent = hand_off(**way, tag, format, bytes, settings_.patience);
+  timeline_.add(Doing::send, begin, tag);
+  return sent ? sent : with_context(sent.error(), fmt::format("handing over to stage {}", stage));
 }
 
 Result<void> Executor::operator()(const Receive& command) {
   if (const auto there = opened_->memory.check(command.region); !there) return there.error();
-  const std::uint64_t begin = timeline_.on() ? now_ns() : 0;
-  auto parcel = mailbox_.take({session_, command.stage, command.tag},
-                              std::chrono::steady_clock::now() + settings_.hand_off_time);
-  timeline_.add(Doing::wait_peer, begin, command.tag);
-  if (!parcel) return parcel.error();
-  const auto bytes = unpack(parcel->format, std::move(parcel->bytes), command.region.size);
+  const auto bytes = take(command.stage, command.tag, command.region.size);
   if (!bytes) return bytes.error();
   return opened_->memory.set(command.region.buffer, command.region.offset, *bytes);
+}
+
+Result<std::string> Executor::take(std::uint32_t stage, std::uint64_t tag, std::uint64_t size) {
+  const std::uint64_t begin = timeline_.on() ? now_ns() : 0;
+  auto parcel =
+      mailbox_.take({session_, stage, tag}, std::chrono::steady_clock::now() + settings_.hand_off_time);
+  timeline_.add(Doing::wait_peer, begin, tag);
+  if (!parcel) return parcel.error();
+  return unpack(parcel->format, std::move(parcel->bytes), size);
+}
+
+Result<void> Executor::operator()(const Reduce& command) {
+  return all_reduce(
+      command, stage_, opened_->memory,
+      {[&](std::uint32_t stage, std::string_view values) {
+         return give(stage, command.tag, Format::as_is, values);
+       },
+       [&](std::uint32_t stage, std::uint64_t size) { return take(stage, command.tag, size); }});
 }
 
 Result<void> Executor::operator()(const Weight& command) {

@@ -75,6 +75,7 @@ class Executor {
   Result<void> operator()(const Stats& command);
   Result<void> operator()(const Ping& command);
   Result<void> operator()(const Pulse& command);
+  Result<void> operator()(const Reduce& command);
 
  private:
   /// What there is once a device was opened.
@@ -88,6 +89,10 @@ class Executor {
   };
   template <typename M>
   Result<void> answer_with(const M& message);
+  /// `bytes` as they travel.
+  Result<void> give(std::uint32_t stage, std::uint64_t tag, Format format, std::string_view bytes);
+  /// What a stage hands over with this tag, as it has to be in memory.
+  Result<std::string> take(std::uint32_t stage, std::uint64_t tag, std::uint64_t size);
 
   const WorkerSettings settings_;
   Mailbox& mailbox_;

@@ -23,7 +23,12 @@ constexpr std::uint32_t kKnownFlags = GGML_TENSOR_FLAG_INPUT | GGML_TENSOR_FLAG_
 /// Working memory of the CPU besides buffers.
 constexpr std::uint64_t kMaxWorkBytes = std::uint64_t{4} << 30U;
 
-bool writes(const ggml_tensor& node) { return !ops::is_view_only(node.op) && !ggml_is_empty(&node); }
+/// Others are in a graph for their place only: such as slices of split tensors without values.
+bool is_computed(const ggml_tensor& node) {
+  return (node.flags & GGML_TENSOR_FLAG_COMPUTE) != 0 && !ggml_is_empty(&node);
+}
+
+bool writes(const ggml_tensor& node) { return !ops::is_view_only(node.op); }
 
 /// Row `row` of a tensor of row numbers, as the kernels see it.
 std::int64_t number_at(const ggml_tensor& ids, std::int64_t i0, const char* row) {
@@ -168,6 +173,12 @@ Result<void> RunnableGraph::connect_tensors() {
         return about(i, "is a source of itself");
       to.src[k] = &tensors_[from.sources.at(k)];
     }
+    // What is not computed is nothing to any kernel: its sources need not fit (ggml does not shrink those of
+    // split graphs without rows), and nobody looks at them.
+    if (i < graph_.node_count && !is_computed(to)) {
+      to.op = GGML_OP_NONE;
+      std::fill(std::begin(to.src), std::end(to.src), nullptr);
+    }
     if (from.view_source == kNoView) continue;
     if (from.view_source == i) return about(i, "is a view of itself");
     to.view_src = from.view_source == kViewOfOther ? &other_ : &tensors_[from.view_source];
@@ -187,6 +198,7 @@ Result<void> RunnableGraph::connect_tensors() {
 Result<void> RunnableGraph::check_nodes(const Memory& memory, const ComputeDevice& device) const {
   for (std::uint32_t i = 0; i < graph_.node_count; ++i) {
     const ggml_tensor& node = tensors_[i];
+    if (!is_computed(node)) continue;
     for (std::size_t k = 0; k < kMaxSources; ++k) {
       const std::uint32_t source = graph_.tensors[i].sources.at(k);
       if (source == kNoSource || !repacked_[source]) continue;
@@ -259,7 +271,7 @@ std::uint32_t RunnableGraph::when_to_check(std::uint32_t node, int source) const
 void RunnableGraph::plan_data_checks() {
   for (std::uint32_t i = 0; i < graph_.node_count; ++i) {
     const ggml_tensor& node = tensors_[i];
-    if (!writes(node) || (node.flags & GGML_TENSOR_FLAG_COMPUTE) == 0) continue;
+    if (!writes(node)) continue;
     if (ops::needs_numbers(node)) checks_.push_back({when_to_check(i, 0), &node});
     const ops::RowNumbers wanted = ops::row_numbers(node);
     if (wanted.source >= 0 && !sorts_make(i, wanted))
@@ -277,8 +289,8 @@ bool RunnableGraph::sorts_make(std::uint32_t node, const ops::RowNumbers& wanted
     const ggml_tensor& maker = tensors_[i];
     const auto* written = static_cast<const char*>(maker.data);
     if (!writes(maker) || !overlap(i, ids)) continue;
-    const bool sorts = (maker.op == GGML_OP_ARGSORT || maker.op == GGML_OP_TOP_K) &&
-                       (maker.flags & GGML_TENSOR_FLAG_COMPUTE) != 0 && maker.src[0]->ne[0] <= wanted.limit;
+    const bool sorts =
+        (maker.op == GGML_OP_ARGSORT || maker.op == GGML_OP_TOP_K) && maker.src[0]->ne[0] <= wanted.limit;
     if (!sorts || written > begin || begin + spans_[ids] > written + spans_[i]) return false;
     // Rows of its rows: what a sort gives is within range, and no number is twice in a row.
     // (They follow each other; the stride of a single row may be anything.)
