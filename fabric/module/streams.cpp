@@ -118,8 +118,10 @@ bool Streams::flush_locked() {
   while (!failed_) {
     full.clear();
     for (std::size_t i = 0; i < stages_.size() && !failed_; ++i) {
-      auto& [out, written] = stages_[i]->out;
+      auto& [out, sealed, written] = stages_[i]->out;
       if (out.empty()) continue;
+      stages_[i]->channel.seal(out, sealed);
+      sealed = out.size();
       const auto sent = stages_[i]->channel.write_some(std::string_view(out).substr(written));
       if (!sent) {
         fail(i, sent.error().message);

@@ -67,10 +67,11 @@ class Streams {
  private:
   struct Outgoing {
     std::string bytes;
+    std::size_t sealed = 0;   // of them
     std::size_t written = 0;  // of them
     void clear() {
       bytes.clear();
-      written = 0;
+      sealed = written = 0;
     }
   };
   struct Connection {

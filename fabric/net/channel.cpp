@@ -107,7 +107,18 @@ Result<std::size_t> Channel::write_some(std::string_view bytes) {
   }
 }
 
+void Channel::seal(std::string& bytes, std::size_t from) {
+  if (sealing_) sent_.put(bytes, from);
+}
+
 Result<void> Channel::write_all(std::string_view bytes, Milliseconds patience) {
+  if (!sealing_) return write_sealed(bytes, patience);
+  std::string sealed(bytes);
+  sent_.put(sealed, 0);
+  return write_sealed(sealed, patience);
+}
+
+Result<void> Channel::write_sealed(std::string_view bytes, Milliseconds patience) {
   SteadyTime deadline = Clock::now() + patience;
   while (!bytes.empty()) {
     const auto sent = write_some(bytes);

@@ -10,6 +10,7 @@
 #include "base/descriptor.h"
 #include "base/result.h"
 #include "fabric/net/address.h"
+#include "fabric/net/seal.h"
 
 namespace caravan::fabric {
 
@@ -29,10 +30,15 @@ class Channel {
 
   /// Some bytes, at least one; Code::disconnected at the end. Blocks until `deadline`, for ever without one.
   Result<std::size_t> read_some(char* into, std::size_t size, const SteadyTime* deadline);
-  /// What the system takes at once: 0 when it takes nothing now.
+  /// What the system takes at once: 0 when it takes nothing now. After start_sealing() what seal() has seen.
   Result<std::size_t> write_some(std::string_view bytes);
-  /// All of `bytes`; gives up when the other end takes nothing for `patience`.
+  /// All of `bytes`, whole frames; gives up when the other end takes nothing for `patience`.
   Result<void> write_all(std::string_view bytes, Milliseconds patience);
+  /// From now on, both ways, frames are sealed (seal.h). Called when nobody else uses this.
+  void start_sealing() { sealing_ = true; }
+  bool sealing() const { return sealing_; }
+  /// For write_some(): seals the frames in `bytes` from `from` on, in the order in which they are written.
+  void seal(std::string& bytes, std::size_t from);
   /// The other end will see an end after what was written.
   void finish_writing();
   /// Ends both directions: whoever waits in a call above gets an error.
@@ -42,7 +48,10 @@ class Channel {
 
  private:
   explicit Channel(Descriptor socket) : socket_(std::move(socket)) {}
+  Result<void> write_sealed(std::string_view bytes, Milliseconds patience);
   Descriptor socket_;
+  bool sealing_ = false;
+  Seal sent_;
 };
 
 /// A listening socket.

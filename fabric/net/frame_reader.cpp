@@ -30,7 +30,13 @@ Result<void> FrameReader::fill(std::size_t least, const SteadyTime* deadline) {
 
 Result<void> FrameReader::next(Frame& frame, const SteadyTime* deadline) {
   if (const auto filled = fill(kHeaderBytes, deadline); !filled) return filled.error();
-  const auto header = read_header({buffer_.data() + begin_, kHeaderBytes}, expecting_);
+  std::string head(buffer_.data() + begin_, kHeaderBytes);
+  const std::string_view flags = std::string_view(head).substr(kFlagsAt);
+  std::uint16_t seal = 0;
+  FieldReader(flags).number(seal);
+  const bool sealed = channel_.sealing();
+  if (sealed) std::fill(head.begin() + kFlagsAt, head.end(), '\0');
+  const auto header = read_header(head, expecting_);
   if (!header) return header.error();
   begin_ += kHeaderBytes;
   frame.type = header->type;
@@ -43,6 +49,8 @@ Result<void> FrameReader::next(Frame& frame, const SteadyTime* deadline) {
     if (!got) return got.error();
     done += *got;
   }
+  if (sealed && seal != received_.next(head, frame.payload))
+    return malformed(header->type, "it was changed on its way, or one before it was lost");
   return {};
 }
 

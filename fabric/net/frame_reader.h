@@ -14,7 +14,7 @@ struct Frame {
   std::string payload;
 };
 
-/// One thread uses it. Reads some at a time, so that what it has read belongs to it alone: one reader a
+/// One thread uses it. Once the channel seals, a frame that is not the next one as it was sent is an error. Reads some at a time, so that what it has read belongs to it alone: one reader a
 /// channel.
 class FrameReader {
  public:
@@ -32,6 +32,7 @@ class FrameReader {
   Channel& channel_;
   Expecting expecting_;
   std::vector<char> buffer_;
+  Seal received_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
 };

@@ -77,7 +77,9 @@ Result<Accepted> accept_greeting(Channel& channel, FrameReader& reader, const Id
 }
 
 Result<void> welcome(Channel& channel, const Accepted& accepted, const Welcome& message) {
-  return channel.write_all(frame_of(accepted.own_proof) + frame_of(message), kGreetingTime);
+  auto sent = channel.write_all(frame_of(accepted.own_proof) + frame_of(message), kGreetingTime);
+  channel.start_sealing();
+  return sent;
 }
 
 Result<Welcome> greet(Channel& channel, FrameReader& reader, const Identity& own, Hello hello,
@@ -106,6 +108,7 @@ Result<Welcome> greet(Channel& channel, FrameReader& reader, const Identity& own
   reader.expect({Role::worker, true});
   const auto third = reader.next(&deadline);
   if (!third) return third.error();
+  channel.start_sealing();
   return expect_message<Welcome>(*third);
 }
 

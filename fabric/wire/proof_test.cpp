@@ -42,7 +42,7 @@ TEST(FabricProof, AHelloOfAnotherBuildIsRefused) {
   EXPECT_TRUE(check_hello(hello, "b1", Role::master, Role::peer).ok());
   EXPECT_FALSE(check_hello(hello, "b2", Role::master, Role::peer).ok());
   EXPECT_FALSE(check_hello(hello, "b1", Role::worker, Role::worker).ok());
-  hello.version = 2;
+  hello.version = 1;
   EXPECT_EQ(check_hello(hello, "b1", Role::master, Role::peer).error().code, Code::incompatible);
 }
 

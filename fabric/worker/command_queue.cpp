@@ -1,5 +1,7 @@
 #include "fabric/worker/command_queue.h"
 
+#include <algorithm>
+
 namespace caravan::fabric::worker {
 namespace {
 
@@ -21,6 +23,16 @@ bool CommandQueue::push(Frame frame) {
 void CommandQueue::end(Error why) {
   const std::scoped_lock lock(mutex_);
   end_ = std::move(why);
+  changed_.notify_all();
+}
+
+void CommandQueue::keep_first(Type type) {
+  const std::scoped_lock lock(mutex_);
+  const auto other =
+      std::find_if(frames_.begin(), frames_.end(), [type](const Frame& frame) { return frame.type != type; });
+  frames_.erase(other, frames_.end());
+  held_ = 0;
+  for (const Frame& frame : frames_) held_ += size_of(frame);
   changed_.notify_all();
 }
 

@@ -20,6 +20,8 @@ class CommandQueue {
   bool push(Frame frame);
   /// Nothing more comes, for this reason; what is there is still taken.
   void end(Error why);
+  /// Throws away all that waits, but for frames of this type at the front.
+  void keep_first(Type type);
   /// Nothing more is taken: what is there is thrown away.
   void abandon();
   /// Blocks until there is one; nothing at the end, or when abandoned.

@@ -90,9 +90,13 @@ const char* wrong_value(const ggml_tensor& values, const std::string& bytes) {
   return numbers ? nullptr : "would sort values that are no numbers";
 }
 
+/// What is seen through a view is in the view's own buffer; the engine would look for it in that of the tensor
+/// that is viewed, which may have none here, and would end the process.
 std::string bytes_of(const ggml_tensor& tensor) {
   std::string bytes(ggml_nbytes(&tensor), '\0');
-  if (!bytes.empty()) ggml_backend_tensor_get(&tensor, bytes.data(), 0, bytes.size());
+  ggml_tensor plain = tensor;
+  plain.view_src = nullptr;
+  if (!bytes.empty()) ggml_backend_tensor_get(&plain, bytes.data(), 0, bytes.size());
   return bytes;
 }
 

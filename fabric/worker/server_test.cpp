@@ -119,6 +119,27 @@ TEST(FabricServer, NodesThatAreNotComputedNeedNotFit) {
   }
 }
 
+TEST(FabricServer, RowNumbersMayBeSeenThroughAViewOfATensorThatIsNotInTheGraph) {
+  const LocalGraph graph([](ggml_context* c) {
+    return ggml_get_rows(c, testing::leaf(c, "rows", GGML_TYPE_F32, 4, 4),
+                         testing::leaf(c, "numbers", GGML_TYPE_I32, 3));
+  });
+  Graph through_view = graph.described(2);
+  through_view.tensors[through_view.tensors[0].sources[1]].view_source = kViewOfOther;
+  Worker worker;
+  Master master(worker.server);
+  ASSERT_TRUE(master.greet_as_master().ok());
+  master.say(Open{0, 0, 1, 1});
+  master.say_bytes(commands_of(graph));
+  std::string frame;
+  append_graph(frame, through_view);
+  master.say_bytes(frame);
+  master.say(fabric::Run{2});
+  const auto bytes = master.fetch(graph.result());
+  ASSERT_TRUE(bytes.ok()) << bytes.error().message;
+  EXPECT_EQ(*bytes, graph.computed());
+}
+
 TEST(FabricServer, RowNumbersThatTheGraphComputesAreChecked) {
   // Numbers made of floats: 0 and 1 at first, then one that is out of range.
   const LocalGraph graph([](ggml_context* c) {

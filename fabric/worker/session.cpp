@@ -51,8 +51,8 @@ void Session::read_all() {
       queue_.end(frame.error());
       if (frame.error().code == Code::disconnected) {
         ending_ = true;
-        // Nobody is left to whom results could matter.
-        queue_.abandon();
+        // Nobody is left to whom results could matter. Weights that are here need not cross the air again.
+        queue_.keep_first(Type::stream);
         executor_.cancel();
       }
       return;

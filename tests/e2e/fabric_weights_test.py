@@ -35,20 +35,26 @@ class Link:
                 threading.Thread(target=self.pump, args=(one, other, counts), daemon=True).start()
 
     def pump(self, source, target, counts):
-        try:
-            while data := source.recv(CHUNK):
+        """Ends pass on as ends: what has been sent arrives, also before a cut."""
+        while True:
+            try:
+                data = source.recv(CHUNK)
+            except OSError:
+                break
+            if not data:
+                break
+            try:
                 target.sendall(data)
-                self.sent += len(data) if counts else 0
-                if counts and self.cut_after is not None and self.sent > self.cut_after:
-                    break
+            except OSError:
+                continue  # nobody takes it; unread it would make an error of an end
+            self.sent += len(data) if counts else 0
+            if counts and self.cut_after is not None and self.sent > self.cut_after:
+                source.shutdown(socket.SHUT_RDWR)
+                break
+        try:
+            target.shutdown(socket.SHUT_WR)
         except OSError:
             pass
-        for one in (source, target):
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        source.close()
 
 
 class StoringWorker(Worker):
@@ -139,11 +145,12 @@ class FabricWeightsTest(unittest.TestCase):
         self.links[0].cut_after = None
         text, rest = self.text()
         self.assertEqual(text, self.alone().ask(SHORT)[1]["content"])
-        self.again()
+        for worker in self.workers:
+            worker.stop()
         shutil.rmtree(self.folder / "one-store")
         self.again()
         whole = self.text()[1][0]
-        self.assertLess(before + rest[0], whole * 1.2)
+        self.assertLess(before + rest[0], whole + FEW)
 
     def test_the_models_of_a_worker_are_not_sent(self):
         for worker in self.workers:
