@@ -75,6 +75,14 @@ void get_tensor_2d(ggml_backend_buffer_t buffer, const ggml_tensor* tensor, void
                    std::size_t size, std::size_t copies, std::size_t stride, std::size_t data_stride) {
   auto& device = remote_buffer(buffer)->owner;
   const auto region = region_of(*tensor, offset, span_of(size, copies, stride));
+  if (region && stride == size && size > 0) {
+    // A device's share of results: read, and read ahead, as one that is read as a whole.
+    std::string rows(region->size, '\0');
+    read_region(device, *tensor, *region, rows.data(), false);
+    for (std::size_t i = 0; i < copies; ++i)
+      std::memcpy(static_cast<char*>(data) + i * data_stride, rows.data() + i * size, size);
+    return;
+  }
   if (region) needs_weights(device, region->buffer);
   for (std::size_t i = 0; i < copies && size > 0; ++i) {
     char* const to = static_cast<char*>(data) + i * data_stride;

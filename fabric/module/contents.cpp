@@ -91,16 +91,17 @@ bool Contents::is_unchanged(std::size_t file) const {
   return ::fstat(files_[file].get(), &info) == 0 && identity_of(info) == manifest_.files()[file].identity;
 }
 
-const HashedTensor* Contents::mapped(const char* data) const {
+std::optional<Contents::Shown> Contents::shown_at(const char* data) const {
   // Looked up each time: what was mapped there a moment ago may be something else now.
   const auto mapping = find_mapping(own_maps(), reinterpret_cast<std::uintptr_t>(data));
-  if (!mapping) return nullptr;
+  if (!mapping) return {};
   const auto& files = manifest_.files();
   for (std::size_t i = 0; i < files.size(); ++i) {
     if (files[i].path != mapping->path || files[i].identity.inode != mapping->inode) continue;
-    return is_unchanged(i) ? manifest_.at(i, mapping->offset) : nullptr;
+    if (!is_unchanged(i)) return {};
+    return Shown{i, mapping->offset};
   }
-  return nullptr;
+  return {};
 }
 
 std::optional<Content> Contents::of(const ggml_tensor& tensor, std::string_view bytes) const {
@@ -108,10 +109,35 @@ std::optional<Content> Contents::of(const ggml_tensor& tensor, std::string_view 
     return found != nullptr && found->where.type == static_cast<std::uint32_t>(tensor.type) &&
            found->where.bytes == bytes.size();
   };
-  if (const auto* found = mapped(bytes.data()); fits(found)) return Content{found->hash, bytes.size()};
+  const auto shown = shown_at(bytes.data());
+  const auto* mapped = shown ? manifest_.at(shown->file, shown->offset) : nullptr;
+  if (fits(mapped)) return Content{mapped->hash, bytes.size()};
   const auto* named = manifest_.find(tensor.name).tensor;
   if (!fits(named) || digest_of(bytes) != named->hash) return {};
   return Content{named->hash, bytes.size()};
+}
+
+std::optional<Slice> Contents::slice_at(const char* data, const char* end, std::uint64_t piece,
+                                        std::uint64_t stride) const {
+  if (piece == 0 || end <= data) return {};
+  const auto first = shown_at(data);
+  const auto last = shown_at(end - 1);
+  const auto distance = static_cast<std::uint64_t>(end - 1 - data);
+  if (!first || !last || first->file != last->file || last->offset != first->offset + distance) return {};
+  return Slice{first->file, first->offset, piece, stride};
+}
+
+Result<void> Contents::read(const Slice& slice, std::uint64_t offset, std::span<char> into) const {
+  Sha256 unused;
+  while (!into.empty()) {
+    const auto within = offset % slice.piece;
+    const auto size = std::min<std::uint64_t>(slice.piece - within, into.size());
+    const auto at = slice.offset + offset / slice.piece * slice.stride + within;
+    if (auto done = read_into(files_[slice.file].get(), at, into.first(size), unused); !done) return done;
+    into = into.subspan(size);
+    offset += size;
+  }
+  return {};
 }
 
 std::uint32_t Contents::type_of(const Content& content) const {

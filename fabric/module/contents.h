@@ -18,6 +18,15 @@
 
 namespace caravan::fabric {
 
+/// Bytes of the model that are a tensor's share: pieces of the same size, one after the other, from places in
+/// a file that are as far apart.
+struct Slice {
+  std::size_t file = 0;      ///< of the model's
+  std::uint64_t offset = 0;  ///< in the file, of the first piece
+  std::uint64_t piece = 0;   ///< bytes of each, at least 1
+  std::uint64_t stride = 0;  ///< from piece to piece
+};
+
 /// Every function may be called by several threads at once.
 class Contents {
  public:
@@ -28,6 +37,13 @@ class Contents {
   /// The content of `bytes`, which are all of `tensor`, when they are one of the model's: their place in the
   /// mapping of an unchanged file says so, or else their hash does. Nothing when they are not.
   std::optional<Content> of(const ggml_tensor& tensor, std::string_view bytes) const;
+
+  /// Where pieces are that begin at `data` and end before `end`, when all of it shows one unchanged file of
+  /// the model. Of what they hold nothing is known.
+  std::optional<Slice> slice_at(const char* data, const char* end, std::uint64_t piece,
+                                std::uint64_t stride) const;
+  /// Fills `into` with the bytes of all pieces from number `offset` on, as read() does.
+  Result<void> read(const Slice& slice, std::uint64_t offset, std::span<char> into) const;
 
   /// The type that the model has such a content with.
   std::uint32_t type_of(const Content& content) const;
@@ -43,7 +59,12 @@ class Contents {
   };
   explicit Contents(Manifest manifest) : manifest_(std::move(manifest)) {}
   bool is_unchanged(std::size_t file) const;
-  const HashedTensor* mapped(const char* data) const;
+  struct Shown {
+    std::size_t file = 0;
+    std::uint64_t offset = 0;
+  };
+  /// Which place of which unchanged file of the model is mapped there.
+  std::optional<Shown> shown_at(const char* data) const;
 
   Manifest manifest_;
   std::vector<Descriptor> files_;  ///< as those of the manifest

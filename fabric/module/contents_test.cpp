@@ -80,6 +80,29 @@ TEST_F(FabricContentsTest, MappedBytesAreWhatTheirPlaceSaysUntilTheFileChanges) 
   ::munmap(map, size);
 }
 
+TEST_F(FabricContentsTest, PiecesOfMappedTensorsCanBeReadAgain) {
+  const auto size = fs::file_size(model_);
+  auto file = open_for_reading(model_);
+  ASSERT_TRUE(file.ok());
+  void* const map = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file->get(), 0);
+  ASSERT_NE(map, MAP_FAILED);
+  const std::string_view all(static_cast<const char*>(map), size);
+  const char* const a = all.data() + all.find(a_);
+  const auto slice = contents_->slice_at(a + 100, a + 3 * 1024 + 400, 300, 1024);
+  ASSERT_TRUE(slice.has_value());
+  std::string wanted;
+  for (std::size_t i = 0; i < 4; ++i) wanted += a_.substr(100 + i * 1024, 300);
+  std::string part(700, '\0');
+  ASSERT_TRUE(contents_->read(*slice, 250, part).ok());
+  EXPECT_EQ(part, wanted.substr(250, 700));
+  EXPECT_FALSE(contents_->slice_at(a, a, 300, 1024));
+  EXPECT_FALSE(contents_->slice_at(a_.data(), a_.data() + 300, 300, 1024)) << "no file is shown there";
+  EXPECT_FALSE(contents_->slice_at(a, a + (std::size_t{1} << 40U), 300, 1024));
+  fs::last_write_time(model_, fs::last_write_time(model_) - std::chrono::hours(1));
+  EXPECT_FALSE(contents_->slice_at(a, a + 300, 300, 1024)) << "the file is another one now";
+  ::munmap(map, size);
+}
+
 TEST_F(FabricContentsTest, AnyPartOfAContentCanBeRead) {
   std::string part(100, '\0');
   const Content a{digest_of(a_), a_.size()};

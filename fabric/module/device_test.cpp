@@ -214,6 +214,13 @@ TEST_F(DeviceTest, WhatWasReadOnceIsReadAheadAndItsLossFailsTheGraph) {
   ggml_backend_tensor_set(sum, kNumbers.data(), 0, 16);
   ggml_backend_tensor_get(sum, back.data(), 0, 16);
   EXPECT_EQ(back, kNumbers) << "what was read ahead was old";
+  told(0);
+  std::array<float, 6> rows{};
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
+  EXPECT_THAT(told(0), ElementsAre(Type::run, Type::get));
+  ggml_backend_tensor_get_2d(sum, rows.data(), 0, 8, 2, 8, 12);
+  EXPECT_THAT(rows, ElementsAre(1, 2, 0, 3, 4, 0));
+  EXPECT_THAT(told(0), IsEmpty()) << "rows of it too";
   testing::internal::CaptureStderr();
   workers_[0].answer(Type::get, [](std::string_view) {
     std::string out;
@@ -278,6 +285,12 @@ TEST_F(DeviceTest, WholeWeightsOfProductsMayBeLaidOutAnew) {
   EXPECT_THAT(told(0), ElementsAre(Type::layout, Type::set));
   ggml_backend_tensor_set(tensor_at(0, 0, "matrix"), kNumbers.data(), 0, 8);
   EXPECT_THAT(told(0), ElementsAre(Type::set)) << "a part of it";
+  const std::array<float, 6> gaps{1, 2, 0, 3, 4, 0};
+  ggml_backend_tensor_set_2d(tensor_at(0, 0, "matrix"), gaps.data(), 0, 8, 2, 8, 12);
+  EXPECT_THAT(told(0), ElementsAre(Type::layout, Type::set)) << "its share of one that is split by columns";
+  std::array<float, 4> back{};
+  ggml_backend_tensor_get(tensor_at(0, 0), back.data(), 0, 16);
+  EXPECT_EQ(back, kNumbers);
 }
 
 }  // namespace

@@ -28,14 +28,24 @@ bool References::refer(std::size_t stage, const ggml_tensor& tensor, const Regio
                        std::string_view bytes) {
   if (bytes.size() < kLeastBytes) return false;
   const auto content = contents_.of(tensor, bytes);
-  if (!content) return false;
+  return content && say(stage, region, {region.buffer, *content, contents_.type_of(*content), {}});
+}
+
+bool References::refer(std::size_t stage, const ggml_tensor& tensor, const Region& region,
+                       std::string_view bytes, const Slice& slice) {
+  if (bytes.size() < kLeastBytes) return false;
+  const Content content{digest_of(bytes), bytes.size()};
+  return say(stage, region, {region.buffer, content, static_cast<std::uint32_t>(tensor.type), slice});
+}
+
+bool References::say(std::size_t stage, const Region& region, const Said& said) {
   const std::lock_guard guard(mutex_);
   auto& mine = stages_[stage];
   if (mine.said.size() >= kMaxWeights) return false;
   const auto number = static_cast<std::uint32_t>(mine.said.size());
-  streams_.say(stage, Weight{number, region.buffer, region.offset, *content});
-  mine.said.push_back({region.buffer, *content});
-  mine.unasked += content->size;
+  streams_.say(stage, Weight{number, region.buffer, region.offset, said.content});
+  mine.said.push_back(said);
+  mine.unasked += said.content.size;
   open_ = true;
   if (mine.unasked >= kAskAfter) ask(stage);
   return true;
@@ -82,13 +92,15 @@ bool References::collect(std::vector<std::vector<Sending>>& missing) {
 }
 
 bool References::send_chunk(Sending& next) {
-  const Content& content = stages_[next.stage].said[next.number].content;
-  std::string bytes(std::min<std::uint64_t>(kMaxChunk, content.size - next.offset), '\0');
-  if (const auto read = contents_.read(content, next.offset, bytes); !read) {
+  const auto& said = stages_[next.stage].said[next.number];
+  std::string bytes(std::min<std::uint64_t>(kMaxChunk, said.content.size - next.offset), '\0');
+  const auto read = said.slice ? contents_.read(*said.slice, next.offset, bytes)
+                               : contents_.read(said.content, next.offset, bytes);
+  if (!read) {
     streams_.fail(next.stage, "its weights cannot be read: " + read.error().message);
     return false;
   }
-  const auto width = packed_width(contents_.type_of(content));
+  const auto width = packed_width(said.type);
   const auto packed = width ? pack(bytes, *width) : std::nullopt;
   const auto packing = packed ? static_cast<Packing>(*width) : Packing::plain;
   streams_.say(next.stage, Stream{next.number, next.offset, packing, packed ? *packed : bytes});

@@ -1,5 +1,7 @@
 #include "fabric/module/references.h"
 
+#include <sys/mman.h>
+
 #include <gmock/gmock.h>
 
 #include "fabric/module/device_testing.h"
@@ -103,6 +105,31 @@ TEST_F(ReferencesTest, WhatIsMissingIsSentBeforeItIsRead) {
   EXPECT_EQ(rest->weight, 1U);
   EXPECT_EQ(rest->offset, 1000U);
   EXPECT_EQ(rest->data, b_.substr(1000));
+}
+
+TEST_F(ReferencesTest, AShareOfATensorIsCalledByItsOwnHash) {
+  misses(0, {{0, 100}});
+  const auto size = fs::file_size(model_);
+  auto file = open_for_reading(model_);
+  ASSERT_TRUE(file.ok());
+  void* const map = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file->get(), 0);
+  ASSERT_NE(map, MAP_FAILED);
+  const std::string_view all(static_cast<const char*>(map), size);
+  std::string share;
+  for (std::size_t i = 0; i < 4; ++i) share += a_.substr(256 + i * 1024, 512);
+  auto* const tensor = ggml_new_tensor_2d(context_.get(), GGML_TYPE_F32, 128, 4);
+  ggml_backend_tensor_alloc(weights_[0], tensor, ggml_backend_buffer_get_base(weights_[0]));
+  ggml_backend_tensor_set_2d(tensor, all.data() + all.find(a_) + 256, 0, 512, 4, 512, 1024);
+  ::munmap(map, size);
+  EXPECT_THAT(told(0), ElementsAre(Type::weight));
+  EXPECT_EQ(read_message<Weight>(workers_[0].payloads(Type::weight).front())->content,
+            (Content{digest_of(share), share.size()}));
+  ASSERT_TRUE(references_->complete());
+  EXPECT_THAT(told(0), ElementsAre(Type::weights_end, Type::stream));
+  const auto payload = workers_[0].payloads(Type::stream).front();
+  EXPECT_EQ(read_message<Stream>(payload)->data, share.substr(100));
+  ggml_backend_tensor_set_2d(tensor, a_.data() + 256, 0, 512, 4, 512, 1024);
+  EXPECT_THAT(told(0), ElementsAre(Type::set)) << "bytes that are in no file could not be sent later";
 }
 
 TEST_F(ReferencesTest, ABufferThatIsFreedNeedsNothing) {

@@ -34,43 +34,50 @@ void say_layout(StageDevice& device, const ggml_tensor& tensor, const Region& re
   device.streams.say(device.stage, layout);
 }
 
-std::size_t rows_at_once(const Pieces& pieces) { return std::max<std::size_t>(1, kMaxChunk / pieces.size); }
+/// Of pieces that are no larger than a message.
+std::size_t rows_at_once(const Pieces& pieces) { return kMaxChunk / pieces.size; }
 
-/// The pieces from number `first` on, one after the other: as many as go into one message, at least one.
-std::string gathered(const char* data, const Pieces& pieces, std::size_t first) {
-  const auto count = std::min(rows_at_once(pieces), pieces.copies - first);
+/// `count` pieces from number `first` on, one after the other.
+std::string gathered(const char* data, const Pieces& pieces, std::size_t first, std::size_t count) {
   std::string rows;
   rows.reserve(count * pieces.size);
   for (std::size_t i = first; i < first + count; ++i) rows.append(data + i * pieces.data_stride, pieces.size);
   return rows;
 }
 
+/// A whole weight, or a device's share of one that is split: for the worker that is a whole one too. The
+/// pieces, of which `bytes` were gathered, are where the loader has them.
+void set_weight(StageDevice& device, const ggml_tensor& tensor, const Region& region, std::string_view bytes,
+                const char* data, const Pieces& pieces) {
+  if (is_matrix(device, tensor, region)) say_layout(device, tensor, region);
+  if (device.references != nullptr) {
+    auto& references = *device.references;
+    if (references.refer(device.stage, tensor, region, bytes)) return;
+    const auto* const end = data + (pieces.copies - 1) * pieces.data_stride + pieces.size;
+    const auto slice = references.slice_at(data, end, pieces.size, pieces.data_stride);
+    if (slice && references.refer(device.stage, tensor, region, bytes, *slice)) return;
+  }
+  say_bytes(device, region.buffer, region.offset, bytes);
+}
+
 }  // namespace
 
 void set_bytes(StageDevice& device, const ggml_tensor& tensor, const Region& region, const char* data) {
   memory_changes(device);
-  if (is_matrix(device, tensor, region)) say_layout(device, tensor, region);
   const std::string_view bytes(data, region.size);
-  const bool whole = is_whole_weight(tensor, region);
-  if (whole && device.references != nullptr && device.references->refer(device.stage, tensor, region, bytes))
-    return;
-  if (!whole) needs_weights(device, region.buffer);
+  if (is_whole_weight(tensor, region))
+    return set_weight(device, tensor, region, bytes, data, {region.size, 1, region.size, region.size});
+  needs_weights(device, region.buffer);
   say_bytes(device, region.buffer, region.offset, bytes);
 }
 
 void set_pieces(StageDevice& device, const ggml_tensor& tensor, const Region& region, const char* data,
                 const Pieces& pieces) {
-  // Slices of weights that are split between devices come so: the worker may keep them as it does whole ones.
-  if (pieces.stride == pieces.size && is_matrix(device, tensor, region)) {
-    memory_changes(device);
-    say_layout(device, tensor, region);
-    for (std::size_t i = 0; i < pieces.copies; i += rows_at_once(pieces)) {
-      const auto rows = gathered(data, pieces, i);
-      say_bytes(device, region.buffer, region.offset + i * pieces.size, rows);
-    }
-    return;
-  }
   memory_changes(device);
+  if (pieces.stride == pieces.size && is_whole_weight(tensor, region)) {
+    const auto bytes = gathered(data, pieces, 0, pieces.copies);
+    return set_weight(device, tensor, region, bytes, data, pieces);
+  }
   needs_weights(device, region.buffer);
   if (pieces.size > kMaxChunk || pieces.stride < pieces.size) {
     for (std::size_t i = 0; i < pieces.copies; ++i)
@@ -79,7 +86,8 @@ void set_pieces(StageDevice& device, const ggml_tensor& tensor, const Region& re
     return;
   }
   for (std::size_t first = 0; first < pieces.copies; first += rows_at_once(pieces)) {
-    const auto rows = gathered(data, pieces, first);
+    const auto count = std::min(rows_at_once(pieces), pieces.copies - first);
+    const auto rows = gathered(data, pieces, first, count);
     device.streams.say(device.stage, SetRows{region.buffer, region.offset + first * pieces.stride,
                                              static_cast<std::uint32_t>(pieces.size), pieces.stride, rows});
   }

@@ -5,8 +5,8 @@ import time
 import unittest
 
 import fabric_test
-from fabric_test import DETECTION, FAILED, LONG, SHORT, Server, Worker
-from fabric_weights_test import Link
+from fabric_test import DETECTION, FAILED, LONG, SHORT, Server
+from fabric_weights_test import FEW, Link, StoringWorker
 from lab_tools import make_model
 
 DIRECT = "caravan-fabric: split tensors of 2 stages are added up by the workers themselves"
@@ -18,18 +18,20 @@ TOKENS = 300
 
 
 class FabricTensorTest(unittest.TestCase):
-    worker = Worker
+    worker = StoringWorker
 
     setUpClass = classmethod(fabric_test.FabricTest.setUpClass.__func__)
 
     def setUp(self):
         fabric_test.FabricTest.setUp(self)
         self.links = [Link(self, worker) for worker in self.workers]
+        self.masters_links = [Link(self, worker) for worker in self.workers]
 
     def plan(self, direct=True, **changes):
         path = fabric_test.FabricTest.plan(self, **changes)
         plan = json.loads(path.read_text())
-        for stage in plan["stages"]:
+        for stage, link in zip(plan["stages"], self.masters_links, strict=True):
+            stage["address"] = f"127.0.0.1:{link.port}"
             stage.pop("peer", None)
             if direct:
                 stage["peers"] = [f"127.0.0.1:{link.port}" for link in self.links]
@@ -76,6 +78,27 @@ class FabricTensorTest(unittest.TestCase):
         self.assertEqual(self.odds(server), direct, "the same sums, bit by bit")
         self.assertEqual([link.sent for link in self.links], before)
         self.assertEqual(server.stop(), 0)
+
+    def test_the_head_can_be_split_too(self):
+        alone = self.odds(self.alone())
+        server = self.split(head="worker")
+        self.assert_close(self.odds(server), alone, BLOCKS)
+        self.assertEqual(server.stop(), 0)
+
+    def test_the_second_start_sends_no_weights(self):
+        """Each worker keeps its share of each tensor under its own hash."""
+        size, starts = self.model.stat().st_size, []
+        for _ in range(2):
+            before = sum(link.sent for link in self.masters_links)
+            server = self.split(model=str(self.model), manifests=str(self.folder / "manifests"))
+            sent = sum(link.sent for link in self.masters_links) - before
+            starts.append((sent, self.odds(server)))
+            self.assertEqual(server.stop(), 0)
+        (first, expected), (second, odds) = starts
+        self.assertGreater(first, size / 2, "the shares were sent")
+        self.assertLess(first, size * 1.1, "once")
+        self.assertLess(second, FEW)
+        self.assertEqual(odds, expected)
 
     def test_rounding_alone_makes_a_difference(self):
         for shape in ("small-llama", "small-qwen3moe"):
