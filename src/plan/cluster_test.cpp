@@ -178,7 +178,7 @@ TEST(Cluster, OtherNumbersOfThreadsComeThroughJson) {
                         .value();
   const auto read = cluster_from_json(file);
   ASSERT_TRUE(read.ok()) << read.error().message;
-  const auto again = cluster_from_json(to_json(*read));
+  const auto again = cluster_from_json(parse_json(dump_json(to_json(*read)), 4096).value());
   ASSERT_TRUE(again.ok()) << again.error().message;
   ASSERT_EQ(again->devices[0].with_other_threads.size(), 1U);
   EXPECT_EQ(again->devices[0].threads, 4);

@@ -16,11 +16,12 @@ namespace caravan::plan {
 
 struct LayoutWishes {
   Usage usage;
-  Bytes keep_free;             ///< on each device
-  std::vector<bool> required;  ///< by device; empty: none
-  std::vector<bool> allowed;   ///< by device; empty: all
-  std::vector<bool> masters;   ///< by device: those that may be master; empty: all that are allowed
-  double prompt_weight = 1;    ///< prompt tokens that count like one generated token
+  Bytes keep_free;                 ///< on each device
+  std::vector<bool> required;      ///< by device; empty: none
+  std::vector<bool> allowed;       ///< by device; empty: all
+  std::vector<bool> masters;       ///< by device: those that may be master; empty: all that are allowed
+  double prompt_weight = 1;        ///< prompt tokens that count like one generated token
+  bool alone_if_possible = false;  ///< on one device, if any holds all
 };
 
 /// Works out layouts of one workload on one cluster, for the data path that the usage says. Keeps references:
@@ -57,6 +58,11 @@ class LayoutPlanner {
     std::vector<std::size_t> members;  ///< behind the chain's carriers
     DataPath path = DataPath::rpc;
   };
+  struct Found {
+    Candidate candidate;
+    Cut cut;
+    Head head = Head::master;
+  };
   DeviceCosts costs_of(const DeviceSpeed& speed, const std::vector<const Part*>& kinds,
                        WeightLayout layout) const;
   DeviceCosts best_threads(const DeviceProfile& device, const std::vector<const Part*>& kinds,
@@ -74,6 +80,7 @@ class LayoutPlanner {
   void add_hand_ons(Candidate& candidate, double prompt_share) const;
   double prompt_share(const LayoutWishes& wishes) const;
   std::vector<Candidate> candidates(Head head, const LayoutWishes& wishes) const;
+  std::optional<Found> best_with(Head head, const LayoutWishes& wishes, std::optional<double> bound) const;
   std::vector<std::size_t> masters(const LayoutWishes& wishes) const;
   Plan make_plan(const Candidate& candidate, const Cut& cut, Head head) const;
   Prediction predict_rpc(const std::vector<std::size_t>& devices, const std::vector<int>& counts,

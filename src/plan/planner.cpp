@@ -128,7 +128,9 @@ std::vector<Plan> several(const model::ModelFacts& model, const Cluster& cluster
     Wishes rest = wishes;
     rest.avoid = taken;
     rest.use.clear();
-    auto plan = fastest(planner, layout_wishes(cluster, rest, usage), rest);
+    LayoutWishes layout = layout_wishes(cluster, rest, usage);
+    layout.alone_if_possible = true;  // the others are for the next replica
+    auto plan = fastest(planner, layout, rest);
     if (!plan) break;
     for (const Share& share : plan->shares) taken.push_back(share.device);
     replicas.push_back(std::move(*plan));

@@ -54,10 +54,11 @@ TEST(Planner, ALargeModelIsSplitWhereItIsFastest) {
               {.context = 1024});
   ASSERT_TRUE(proposal.ok()) << proposal.error().message;
   const Plan& plan = proposal->replicas.front();
-  EXPECT_EQ(names_of(plan), (std::vector<std::string>{"fast", "middle"}))
+  EXPECT_THAT(names_of(plan), testing::UnorderedElementsAre("fast", "middle"))
       << "two hold it: the third would only slow it";
   EXPECT_EQ(plan.shares[0].layer_count + plan.shares[1].layer_count, 32);
-  EXPECT_GT(plan.shares[0].layer_count, plan.shares[1].layer_count) << "the fast one carries what it can";
+  const Share& fast = plan.shares[plan.shares[0].device == "fast" ? 0 : 1];
+  EXPECT_GT(fast.layer_count, 16) << "the fast one carries what it can";
   for (const Share& share : plan.shares) EXPECT_LE(share.total(), share.budget) << share.device;
   EXPECT_THAT(proposal->alternatives,
               Contains(testing::Field(&Alternative::what, HasSubstr("without fast"))));
@@ -117,7 +118,10 @@ void expect_none_is_cheaper(const LayoutPlanner& planner, const LayoutWishes& wi
           counts.pop_back();
         }
         for (const Head head : {Head::master, Head::last_worker}) {
-          EXPECT_GE(price(planner.predict(used, counts, head), wishes.prompt_weight) * (1 + 1e-9),
+          // Sampling in the graph has to be worth it.
+          const double worth =
+              wishes.usage.data_path == DataPath::fabric && head != best.head ? 0.97 : 1 - 1e-9;
+          EXPECT_GE(price(planner.predict(used, counts, head), wishes.prompt_weight) / worth,
                     price(best.predicted, wishes.prompt_weight))
               << round;
         }

@@ -154,6 +154,8 @@ std::optional<Cut> cut_in_likely_orders(const Prepared& chain) {
   return best;
 }
 
+constexpr int kMostPasses = 4;  ///< with more carriers than are solved exactly
+
 /// Without what the slowest segment costs.
 std::optional<Cut> cheapest_within_limit(const Prepared& chain, double bound) {
   auto best = cut_in_likely_orders(chain);
@@ -200,8 +202,9 @@ std::optional<Cut> cheapest_cut(const Chain& chain, std::optional<double> bound)
   Prepared prepared(chain);
   const double least = chain.slowest * least_load(prepared);
   const double wanted = bound.value_or(kNever);
+  const bool is_large = prepared.n_carriers() - 1 > kExactWorkers;
   std::optional<Cut> best;
-  for (;;) {
+  for (int pass = 0; !is_large || pass < kMostPasses; ++pass) {
     auto cut = cheapest_within_limit(prepared, std::min(wanted, best ? best->cost : kNever));
     if (!cut) break;
     const double rest = cut->cost;
