@@ -85,7 +85,7 @@ Json to_json(const Wish& wish) {
   if (wish.context) value["context"] = *wish.context;
   if (wish.parallel) value["parallel"] = *wish.parallel;
   if (!wish.plain.empty()) value["plain"] = to_json(wish.plain);
-  value["data_path"] = name_of(wish.data_path);
+  if (wish.data_path != DataPath::fabric) value["data_path"] = name_of(wish.data_path);
   return value;
 }
 
