@@ -154,7 +154,7 @@ std::optional<Cut> cut_in_likely_orders(const Prepared& chain) {
   return best;
 }
 
-constexpr int kMostPasses = 4;  ///< with more carriers than are solved exactly
+constexpr int kMostPasses = 2;  ///< with more carriers than are solved exactly
 
 /// Without what the slowest segment costs.
 std::optional<Cut> cheapest_within_limit(const Prepared& chain, double bound) {
