@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """./run bench plan: the planner against the guide's command and llama.cpp's default, in one run in the lab.
 
-For each cluster and model shape: devices are calibrated inside their limits, the planner makes a plan from that, and each
-method's own command lines are started in the lab. Decode and prompt speed are llama-server's own timings, load is the time
+For each cluster and model shape: devices are calibrated inside their limits, the planner makes a plan from that for each data
+path (`caravan`: llama.cpp's RPC), and each method's own command lines are started in the lab, the fabric's twice, with empty stores first. Decode and prompt speed are llama-server's own timings, load is the time
 until /health says ok; where sending the weights would take over a minute they go over a free link, and load is not measured. Raw
 figures go to lab/results/.
 """
 import argparse
 import datetime
 import json
+import os
 import pathlib
 import re
+import secrets
+import shutil
 import statistics
 import subprocess
 import sys
@@ -41,6 +44,8 @@ SHAPES = {"0.5B": ("qwen2.5-0.5b", 200, 32, 2), "1B": ("llama-3.2-1b", 128, 24, 
 LONG_LOAD = 60  # seconds that the weights would be on the air: above, they are sent over a free link, and load is not measured
 LOAD_LIMIT = 400  # seconds
 CONTEXT = 1024
+PROGRAMS = ROOT / "build" / "bin"
+PATHS = {"caravan": "rpc", "fabric": "fabric"}  # methods that are planned
 CALL = """
 import sys, urllib.request
 url, body, timeout = sys.argv[1:]
@@ -111,23 +116,25 @@ class Bench:
         server.wait(10)
         return round_trip, json.loads(report)["end"]["sum_received"]["bits_per_second"] / 1e6
 
-    def planned(self, model, devices, usual, special):
+    def planned(self, model, devices, usual, special, data_path):
         """`special`: the device with a link of its own and that link, or nothing."""
         names = [device["name"] for device in devices]
         links = [{"from": name, "to": names[special[0] - 1], "round_trip_ms": special[1][0], "mbit": special[1][1]}
                  for name in names if special and name != names[special[0] - 1]]
         path = self.folder / "devices.json"
         path.write_text(json.dumps({"devices": devices, "link": {"round_trip_ms": usual[0], "mbit": usual[1]}, "links": links}))
-        argv = [self.caravan, "plan", str(model), "--devices", str(path), "--json", "--context", str(CONTEXT)]
+        argv = [self.caravan, "plan", str(model), "--devices", str(path), "--json", "--context", str(CONTEXT), "--data-path", data_path]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         plan = json.loads(done.stdout)
         if done.returncode != 0:
             raise RuntimeError(plan["error"]["message"])
         replica = plan["replicas"][0]
         workers = [share["device"] for share in replica["shares"][1:]]
-        return plan, {"master": names.index(replica["shares"][0]["device"]) + 1,
-                      "workers": [names.index(name) + 1 for name in workers],
-                      "arguments": next(c["arguments"] for c in plan["commands"] if c["arguments"][0] == "llama-server")}
+        server = next(command for command in plan["commands"] if command["arguments"][0] == "llama-server")
+        return plan, {"master": names.index(replica["shares"][0]["device"]) + 1, "workers": [names.index(name) + 1 for name in workers],
+                      "arguments": server["arguments"], "file": server.get("file"), "environment": server["environment"],
+                      "fabric": [(names.index(command["device"]) + 1, command["arguments"]) for command in plan["commands"]
+                                 if command["arguments"][0] == "caravan-worker"]}
 
     def by_hand(self, model, devices, with_split):
         """The guide's command: RPC workers, RAM-proportional split with a value for the master too; or without the split."""
@@ -138,6 +145,43 @@ class Bench:
             arguments += ["--tensor-split", ",".join(f"{m / sum(memory):.2f}" for m in memory)]
         return {"master": 1, "workers": list(range(2, len(devices) + 1)), "arguments": arguments}
 
+    def start_fabric(self, lab, layout):
+        """The plan's workers, and the file that the module reads, as the plan has them but for places and keys."""
+        key, places, started = secrets.token_hex(32), {"": ""}, []
+        for device, arguments in layout["fabric"]:
+            arguments, planned = list(arguments), arguments[arguments.index("--listen") + 1]
+            port = planned.rpartition(":")[2]
+            places[planned] = f"{'127.0.0.1' if device == layout['master'] else lab.address(device)}:{port}"
+            files = self.folder / f"fabric-{device}"
+            files.mkdir(exist_ok=True)
+            self.write_private(files / "plan.key", key)
+            for flag, value in (("--listen", places[planned]), ("--key-file", files / "plan.key"), ("--store", files / "store")):
+                arguments[arguments.index(flag) + 1] = str(value)
+            with open(files / "worker.log", "wb") as log:
+                started.append(lab.popen(device, [str(PROGRAMS / arguments[0]), *arguments[1:]], stdout=log, stderr=subprocess.STDOUT))
+            until_it_listens(lab, device, port)
+        content = json.loads(json.dumps(layout["file"]["content"]))
+        for stage in content["stages"]:
+            stage.update(key=key, address=places[stage["address"]], peer=places[stage["peer"]])
+        content["manifests"] = str(self.folder / f"fabric-{layout['master']}" / "manifests")
+        self.write_private(self.folder / "fabric-plan.json", json.dumps(content))
+        return started
+
+    @staticmethod
+    def write_private(path, text):
+        path.touch(0o600)
+        path.write_text(text)
+
+    def measure_fabric(self, lab, layout, shape, network):
+        """With empty stores, then with what these have kept."""
+        for folder in self.folder.glob("fabric-[0-9]*"):
+            shutil.rmtree(folder)
+        first = self.measure(lab, layout, shape, network)
+        if "failed" in first or not layout["fabric"]:
+            return {**first, "load_again": first.get("load")}
+        again = self.measure(lab, layout, shape, network)
+        return again if "failed" in again else {**again, "load": first["load"], "load_again": again["load"]}
+
     def measure(self, lab, layout, shape, network):
         """Starts one method's processes in the lab, asks, stops them. `network(free)` makes the links as they should be."""
         _, prompt, generated, answers = SHAPES[shape]
@@ -146,7 +190,9 @@ class Bench:
         started = []
         try:
             places = []
-            for rank, device in enumerate(layout["workers"], start=1):
+            if layout.get("fabric"):
+                started += self.start_fabric(lab, layout)
+            for rank, device in enumerate([] if layout.get("fabric") else layout["workers"], start=1):
                 port = str(50051 + rank)
                 places.append(f"{lab.address(device)}:{port}")
                 started.append(lab.popen(device, [str(self.engine / "ggml-rpc-server"), "--host", lab.address(device), "--port", port,
@@ -161,7 +207,11 @@ class Bench:
             arguments[0] = str(self.engine / "llama-server")
             with open(self.folder / "server.log", "wb") as log:
                 began = time.monotonic()
-                server = lab.popen(layout["master"], arguments, stdout=log, stderr=subprocess.STDOUT)
+                environment = dict(os.environ)
+                if layout.get("fabric"):
+                    environment |= {"GGML_BACKEND_PATH": str(PROGRAMS / "libggml-caravan.so"),
+                                    "CARAVAN_FABRIC_PLAN": str(self.folder / "fabric-plan.json")}
+                server = lab.popen(layout["master"], arguments, stdout=log, stderr=subprocess.STDOUT, env=environment)
                 started.append(server)
             api = f"http://{lab.address(layout['master'])}:8080"
             load = self.until_ready(lab, layout["master"], api, server, began)
@@ -215,18 +265,24 @@ def one_case(bench, name, shape, model):
                    for i in range(len(cores))]
         usual = bench.link(lab, 2)
         special = (bad, bench.link(lab, bad)) if bad else None
-        plan, layout = bench.planned(model, devices, usual, special)
+        plans, layouts = {}, {"guide": bench.by_hand(model, devices, True), "default": bench.by_hand(model, devices, False)}
+        for method, path in PATHS.items():
+            plans[method], layouts[method] = bench.planned(model, devices, usual, special, path)
         slowest = min(usual[1], special[1][1] if special else usual[1])
         # By hand two thirds (three devices) or three quarters (four) of the weights go to workers, and a plan sends less.
-        for chosen in (layout, guide := bench.by_hand(model, devices, True), default := bench.by_hand(model, devices, False)):
+        for chosen in layouts.values():
             chosen["seconds_on_air"] = 0 if not chosen["workers"] else weights * 8e-6 / slowest * 0.7
         result = {"cluster": name, "shape": shape, "profile": profile, "cores": cores, "budget": budget, "link": usual, "special": special,
-                  "plan": plan["replicas"][0], "predicted": plan["predicted"], "measured": {}}
-        for method, chosen in (("guide", guide), ("default", default), ("caravan", layout)):
-            result["measured"][method] = bench.measure(lab, chosen, shape, network)
+                  "plan": {method: plan["replicas"][0] for method, plan in plans.items()},
+                  "predicted": {method: plan["predicted"] for method, plan in plans.items()}, "measured": {}}
+        for method, chosen in layouts.items():
+            measure = bench.measure_fabric if method == "fabric" else bench.measure
+            result["measured"][method] = measure(lab, chosen, shape, network)
             print(f"  {method:<8} {summary(result['measured'][method])}", flush=True)
-        print(f"  predicted decode {plan['predicted']['tokens_per_second']:.1f}, prompt "
-              f"{plan['predicted']['prompt_tokens_per_second']:.0f}, load {plan['predicted']['load_seconds']:.1f} s", flush=True)
+            if method in plans:
+                p = plans[method]["predicted"]
+                print(f"    predicted decode {p['tokens_per_second']:.1f}, prompt {p['prompt_tokens_per_second']:.0f}, load "
+                      f"{p['load_seconds']:.1f} s, then {p['load_again_seconds']:.1f} s", flush=True)
         return result
 
 
@@ -246,20 +302,25 @@ def compared(predicted, measured):
 
 
 def table(results):
-    lines = ["| cluster | model | guide | default | Caravan | Caravan / guide | predicted | prompt: guide / Caravan | predicted | "
-             "load: guide / Caravan, s | predicted |",
-             "|---|---|---|---|---|---|---|---|---|---|---|"]
+    lines = ["| cluster | model | guide | default | Caravan, RPC | predicted | Caravan, fabric | predicted | fabric / guide | "
+             "prompt: guide | RPC | predicted | fabric | predicted | load, s: guide | RPC | predicted | fabric | predicted | again | predicted |",
+             "|---|---|" + "---|" * 19]
     for r in results:
         m, p = r["measured"], r["predicted"]
         if any("failed" in m[method] for method in m):
-            lines.append(f"| {r['cluster']} | {r['shape']} | " + " | ".join(summary(m[k]) for k in ("guide", "default", "caravan"))
-                         + " | | | | | | |")
+            lines.append(f"| {r['cluster']} | {r['shape']} | " + " | ".join(f"{method}: {summary(m[method])}" for method in m) + " |" * 16)
             continue
-        ours = m["caravan"]
-        lines.append(f"| {r['cluster']} | {r['shape']} | {m['guide']['decode']:.1f} | {m['default']['decode']:.1f} | {ours['decode']:.1f} | "
-                     f"{ours['decode'] / m['guide']['decode']:.2f} | {compared(p['tokens_per_second'], ours['decode'])} | "
-                     f"{m['guide']['prefill']:.0f} / {ours['prefill']:.0f} | {compared(p['prompt_tokens_per_second'], ours['prefill'])} | "
-                     f"{seconds(m['guide']['load'])} / {seconds(ours['load'])} | {compared(p['load_seconds'], ours['load'])} |")
+        cells = [r["cluster"], r["shape"], *(f"{m[k]['decode']:.1f}" for k in ("guide", "default"))]
+        for method in PATHS:
+            cells += [f"{m[method]['decode']:.1f}", compared(p[method]["tokens_per_second"], m[method]["decode"])]
+        cells += [f"{m['fabric']['decode'] / m['guide']['decode']:.2f}", f"{m['guide']['prefill']:.0f}"]
+        for method in PATHS:
+            cells += [f"{m[method]['prefill']:.0f}", compared(p[method]["prompt_tokens_per_second"], m[method]["prefill"])]
+        cells.append(seconds(m["guide"]["load"]))
+        for method in PATHS:
+            cells += [seconds(m[method]["load"]), compared(p[method]["load_seconds"], m[method]["load"])]
+        cells += [seconds(m["fabric"]["load_again"]), compared(p["fabric"]["load_again_seconds"], m["fabric"]["load_again"])]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -44,7 +44,8 @@ Json describe(const plan::Plan& plan, const std::vector<cluster::PlainWorker>& p
            {{"decode", plan.predicted.decode},
             {"prefill", plan.predicted.prefill},
             {"first_token", plan.predicted.first_token},
-            {"load", plan.predicted.load}}}};
+            {"load", plan.predicted.load},
+            {"load_again", plan.predicted.load_again}}}};
 }
 
 }  // namespace
@@ -104,7 +105,7 @@ void Deployer::Inner::act(const cluster::Remember& action) {
 
 void Deployer::Inner::act(cluster::MakePlan action) {
   cluster::PlanRequest request{action.number, std::move(action.wish), devices_of(action.devices),
-                               std::move(action.holders)};
+                               std::move(action.holders), std::move(action.fabric)};
   if (request.wish.plain.empty()) return plan_somewhere(std::move(request));
   asio::co_spawn(
       executor,

@@ -4,7 +4,10 @@
 #include <chrono>
 #include <utility>
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
 #include "engine/fabric_worker.h"
@@ -20,6 +23,7 @@ namespace {
 
 constexpr std::chrono::seconds kRpcServerStart{15};
 constexpr std::chrono::milliseconds kStopGrace{1000};
+constexpr std::chrono::milliseconds kExitNews{200};  ///< in which a process that has ended is known to have
 /// Most of what a worker gets is weights; the rest of loading (context, warm-up) is the last of the progress.
 constexpr double kWeightsPart = 0.9;
 
@@ -108,10 +112,9 @@ asio::awaitable<Result<void>> EngineRole::Inner::start_fabric_worker() {
 asio::awaitable<void> EngineRole::Inner::run_fabric_worker() {
   const auto started = co_await start_fabric_worker();
   if (!started) co_return fail(started.error());
+  // Without a way to the next one, results go through the master.
   if (!assignment.next.empty()) {
-    auto opened = open_tunnel({.device = assignment.next});
-    if (!opened) co_return fail(with_context(opened.error(), "tunnel to " + assignment.next));
-    hand_off = std::move(*opened);
+    if (auto opened = open_tunnel({.device = assignment.next})) hand_off = std::move(*opened);
   }
   become(cluster::Phase::ready);
   const engine::ExitReport report = co_await fabric_worker->exited();
@@ -204,10 +207,17 @@ asio::awaitable<void> EngineRole::Inner::serve() {
   if (report.cause != engine::ExitCause::asked) fail(report.error);
 }
 
-/// llama-server goes on when a stage has failed, and answers nothing any more.
+/// llama-server goes on when a stage has failed, and answers nothing any more. Why this device's own worker
+/// has ended says more than that it did.
 asio::awaitable<void> EngineRole::Inner::watch_fabric() {
   Error failure = co_await llama_server->fabric_failed();
   backend.reset();
+  if (fabric_worker) {
+    asio::steady_timer patience(executor, kExitNews);
+    auto first =
+        co_await (fabric_worker->exited() || patience.async_wait(asio::as_tuple(asio::use_awaitable)));
+    if (first.index() == 0) failure = std::get<0>(first).error;
+  }
   fail(std::move(failure));
 }
 

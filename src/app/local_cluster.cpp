@@ -82,6 +82,7 @@ struct LocalCluster::Inner : std::enable_shared_from_this<LocalCluster::Inner>, 
   std::vector<std::unique_ptr<NodeProcess>> nodes;
   std::shared_ptr<cluster::Driver> driver;
   bool stopping = false;
+  cluster::Order next_order{1, 1};
 };
 
 Result<void> LocalCluster::Inner::start_process(NodeProcess& node, std::uint16_t api_port) {
@@ -227,24 +228,32 @@ asio::awaitable<Result<std::vector<cluster::NodeState>>> LocalCluster::start() {
 
 asio::awaitable<std::optional<Error>> LocalCluster::run(cluster::Deployment deployment) {
   const auto inner = inner_;
-  constexpr cluster::Order kFirst{1, 1};
+  const bool is_first = inner->next_order == cluster::Order{1, 1};
+  const cluster::Order order = inner->next_order;
+  inner->next_order.generation += 2;  // what ends it has the one between
   inner->driver = std::make_shared<cluster::Driver>(
-      inner->executor, cluster::Controller(std::move(deployment), kFirst, Clock::now()), inner,
+      inner->executor, cluster::Controller(std::move(deployment), order, Clock::now()), inner,
       [weak = std::weak_ptr<Inner>(inner)](const cluster::Serving& serving) {
         const auto self = weak.lock();
         if (self && self->events.on_serving) self->events.on_serving(serving);
       });
   for (const auto& node : inner->nodes) {
     if (node->failure) inner->driver->post(cluster::NodeGone{node->offer.name, *node->failure});
-    asio::co_spawn(inner->executor, Inner::watch(inner, *node), asio::detached);
+    if (is_first) asio::co_spawn(inner->executor, Inner::watch(inner, *node), asio::detached);
   }
-  cluster::Ended ended = co_await inner->driver->run();
-  inner->stopping = true;
+  const auto driver = inner->driver;
+  cluster::Ended ended = co_await driver->run();
+  inner->driver.reset();
   co_return std::move(ended.error);
 }
 
 void LocalCluster::end_deployment() {
   if (inner_->driver) inner_->driver->post(cluster::StopAsked{});
+}
+
+bool LocalCluster::is_whole() const {
+  return std::none_of(inner_->nodes.begin(), inner_->nodes.end(),
+                      [](const auto& node) { return node->failure.has_value(); });
 }
 
 asio::awaitable<Result<cluster::NodeState>> LocalCluster::state_of(std::string device) const {

@@ -45,9 +45,12 @@ class LocalCluster {
   /// Starts all nodes and waits until each answers.
   boost::asio::awaitable<Result<std::vector<cluster::NodeState>>> start();
 
-  /// Runs the deployment until it ends: by end_deployment(), or because something failed.
+  /// Runs the deployment until it ends: by end_deployment(), or because something failed. Then another one
+  /// may be run.
   boost::asio::awaitable<std::optional<Error>> run(cluster::Deployment deployment);
   void end_deployment();
+  /// No node has ended.
+  bool is_whole() const;
 
   /// Asks the node itself.
   boost::asio::awaitable<Result<cluster::NodeState>> state_of(std::string device) const;

@@ -15,6 +15,7 @@
 #include "base/spawn.h"
 #include "base/text.h"
 #include "device/memory.h"
+#include "engine/fabric.h"
 #include "engine/process.h"
 
 namespace caravan::app {
@@ -44,6 +45,7 @@ asio::awaitable<void> give_up_after(std::chrono::seconds time) {
 asio::awaitable<SelfReading> SelfMeasure::read(cluster::NodeState state, ModelShelf& shelf) {
   SelfReading reading;
   reading.card.engine_build = state.engine_build;
+  reading.card.fabric = engine::locate_fabric().ok();
   const bool is_idle = state.role == cluster::Role::idle;
   if (is_idle || memory_.count == 0) {
     const auto free = options_.memory ? Result<Bytes>(*options_.memory) : device::usable_memory_now();

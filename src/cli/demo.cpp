@@ -21,6 +21,7 @@
 #include "cli/demo_report.h"
 #include "device/cores.h"
 #include "engine/change.h"
+#include "engine/fabric.h"
 #include "engine/probe.h"
 #include "model/pull.h"
 
@@ -42,7 +43,7 @@ struct Arguments {
   int devices = 0;
   std::string memory;
   std::string model = "smollm2-135m";
-  std::string data_path = "rpc";
+  std::string data_path = "fabric";
   std::string prompt = "What is the capital of France? Answer in one sentence.";
   std::string engine;
   int context = 2048;
@@ -105,6 +106,8 @@ class Demo {
   asio::awaitable<Result<void>> get_model();
   asio::awaitable<Result<void>> start_devices();
   asio::awaitable<Result<void>> serve_and_ask();
+  void choose_data_path();
+  void use_rpc(const std::string& reason);
   asio::awaitable<Result<void>> converse();
   asio::awaitable<void> asked_to_end();
   void take_state(const cluster::NodeState& state);
@@ -122,6 +125,7 @@ class Demo {
   fs::path model_path_;
   model::ModelFacts model_;
   plan::Plan plan_;
+  cluster::DataPath data_path_ = cluster::DataPath::rpc;
   std::unique_ptr<app::LocalCluster> cluster_;
   std::atomic<bool> cancelled_{false};
   asio::thread_pool pool_{1};  // last: joined before what its work refers to goes
@@ -154,7 +158,7 @@ asio::awaitable<int> Demo::run() {
   const bool kept_to_the_end =
       arguments_.keep && serving_ && !result && result.error().code == Code::interrupted;
   if (!result && !kept_to_the_end) report_.error(result.error());
-  report_.ended(!result && !kept_to_the_end, arguments_.data_path == "fabric");
+  report_.ended(!result && !kept_to_the_end, data_path_ == cluster::DataPath::fabric);
   co_return result || kept_to_the_end ? 0 : exit_code_of(result.error().code);
 }
 
@@ -240,26 +244,45 @@ void Demo::take_state(const cluster::NodeState& state) {
   news_.notify();
 }
 
+void Demo::use_rpc(const std::string& reason) {
+  data_path_ = cluster::DataPath::rpc;
+  report_.fallback(reason);
+}
+
+/// One device alone exchanges nothing.
+void Demo::choose_data_path() {
+  if (plan_.shares.size() < 2 || arguments_.data_path == "rpc") return;
+  data_path_ = cluster::DataPath::fabric;
+  if (const auto files = engine::locate_fabric(); !files) use_rpc(files.error().message);
+}
+
 asio::awaitable<Result<void>> Demo::serve_and_ask() {
+  choose_data_path();
   cluster::Deployment deployment;
   deployment.model_path = model_path_.string();
   deployment.model_name = arguments_.model.find('/') == std::string::npos ? arguments_.model : model_.name;
   deployment.plan = plan_;
-  deployment.data_path = cluster::data_path_from(arguments_.data_path).value_or(cluster::DataPath::rpc);
   deployment.is_one_machine = true;
   deployment.threads = std::max(1, device::read_cores().decode.count / static_cast<int>(plan_.shares.size()));
-  auto outcome = co_await (cluster_->run(deployment) || converse());
-  if (outcome.index() == 1) co_return std::get<1>(std::move(outcome));
-  auto& ended = std::get<0>(outcome);
-  if (ended) co_return *ended;
-  co_return Result<void>{};
+  for (;;) {
+    deployment.data_path = data_path_;
+    auto outcome = co_await (cluster_->run(deployment) || converse());
+    if (outcome.index() == 1) co_return std::get<1>(std::move(outcome));
+    auto& ended = std::get<0>(outcome);
+    if (!ended) co_return Result<void>{};
+    // What the fabric cannot do shows before it serves.
+    const bool is_fabric = data_path_ == cluster::DataPath::fabric;
+    if (serving_ || !is_fabric || !cluster_->is_whole()) co_return *ended;
+    use_rpc(ended->message);
+  }
 }
 
 asio::awaitable<Result<void>> Demo::converse() {
   while (!serving_) co_await news_.past(news_.count());
   const std::string model_name = arguments_.model;
   const auto loaded = traffic_;
-  report_.step("ready", fmt::format("answers at {}", serving_->api), {{"api", serving_->api}});
+  report_.step("ready", fmt::format("answers at {}", serving_->api),
+               {{"api", serving_->api}, {"data_path", name_of(data_path_)}});
   report_.question(arguments_.prompt);
   const auto where = parse_api_url(serving_->api);
   if (!where) co_return where.error();
@@ -317,7 +340,7 @@ void add_demo(CLI::App& root, const std::function<void(std::function<int()>)>& r
       ->capture_default_str();
   command
       ->add_option("--data-path", arguments->data_path,
-                   "How devices exchange results: rpc, llama.cpp's own, or fabric (new: faster, less tried)")
+                   "How devices exchange results: fabric, Caravan's own, or rpc, llama.cpp's")
       ->check(CLI::IsMember({"rpc", "fabric"}))
       ->capture_default_str();
   command->add_option("--port", arguments->port, "Port of the API (default: 8080, or any free one)")

@@ -195,6 +195,12 @@ void DemoReport::keep(const std::string& api, const std::string& model) {
       api, model));
 }
 
+void DemoReport::fallback(const std::string& reason) {
+  progress_.clear();
+  if (json_) return event("fallback", {{"data_path", "rpc"}, {"reason", reason}});
+  say(fmt::format("  {:<9} through llama.cpp's RPC, not through the fabric: {}", "note", printable(reason)));
+}
+
 void DemoReport::ended(bool failed, bool keeps_weights) {
   end_answer_line();
   const double total = std::chrono::duration<double>(Clock::now() - begin_).count();

@@ -35,6 +35,8 @@ class DemoReport {
   void result(const ChatResult& chat, const std::vector<cluster::Traffic>& loaded,
               const std::vector<cluster::Traffic>& answered);
   void keep(const std::string& api, const std::string& model);
+  /// llama.cpp's RPC is used instead of the fabric.
+  void fallback(const std::string& reason);
   /// `keeps_weights`: the fabric's store stays, it is what makes the next start quick.
   void ended(bool failed, bool keeps_weights);
   void error(const Error& error);

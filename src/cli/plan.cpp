@@ -37,6 +37,7 @@ struct Arguments {
   std::string model;
   std::string devices;
   std::string objective = "latency";
+  std::string data_path = "fabric";
   std::string engine;
   std::string keep_free = "0";
   std::vector<std::string> use;
@@ -52,6 +53,7 @@ Result<plan::Wishes> wishes_from(const Arguments& arguments) {
   plan::Wishes wishes;
   if (arguments.objective == "throughput") wishes.objective = plan::Objective::throughput;
   if (arguments.objective == "fit") wishes.objective = plan::Objective::fit;
+  wishes.data_path = plan::data_path_from(arguments.data_path).value_or(plan::DataPath::fabric);
   if (arguments.context > 0) wishes.context = arguments.context;
   if (arguments.parallel > 0) wishes.parallel = arguments.parallel;
   if (arguments.first_token > 0) wishes.first_token_within = arguments.first_token;
@@ -135,6 +137,11 @@ void add_plan(CLI::App& root, const std::function<void(std::function<int()>)>& r
       ->add_option("--first-token", arguments->first_token,
                    "Longest time to the first token of 512, in seconds")
       ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--data-path", arguments->data_path,
+                   "How devices exchange results: fabric, Caravan's own, or rpc, llama.cpp's")
+      ->check(CLI::IsMember({"fabric", "rpc"}))
+      ->capture_default_str();
   command->add_option("--engine", arguments->engine, "Folder of the engine's programs");
   command->add_flag("--explain", arguments->explain,
                     "Every reason, what else there would be, and the command lines");

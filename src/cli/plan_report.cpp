@@ -10,21 +10,6 @@
 namespace caravan::cli {
 namespace {
 
-std::string quoted(const std::string& argument) {
-  constexpr std::string_view kPlain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
-  if (!argument.empty() && argument.find_first_not_of(kPlain) == std::string::npos) return argument;
-  std::string text = "'";
-  for (const char c : argument) {
-    if (c == '\'') {
-      text += R"('\'')";
-    } else {
-      text += c;
-    }
-  }
-  return text + "'";
-}
-
 std::string layers_text(const plan::Share& share) {
   if (share.layer_count == 0) return "none";
   return fmt::format("{}-{} ({})", share.first_layer, share.first_layer + share.layer_count - 1,
@@ -47,18 +32,26 @@ std::string replica_text(const plan::Plan& replica) {
 }
 
 std::string settings_text(const plan::Plan& replica) {
-  return fmt::format("  context {} x {}, KV cache {}, output head on {}, micro-batches of {}\n",
+  const std::string path =
+      replica.shares.size() < 2 ? "" : fmt::format(", data path {}", name_of(replica.data_path));
+  return fmt::format("  context {} x {}, KV cache {}, output head on {}, micro-batches of {}{}\n",
                      replica.context, replica.parallel, model::name_of(replica.kv),
                      replica.head == plan::Head::master ? "the master" : "the last worker",
-                     replica.micro_batch);
+                     replica.micro_batch, path);
 }
 
 std::string prediction_text(const plan::Prediction& predicted) {
+  const auto duration = [](double seconds) {
+    return format_duration(std::chrono::duration<double>(seconds));
+  };
+  const std::string again = predicted.load_again > 0 && predicted.load_again < predicted.load * 0.9
+                                ? ", then " + duration(predicted.load_again)
+                                : "";
   return fmt::format(
       "  generation {} tokens/s   prompt {} tokens/s   first token after {:.1f} s ({} tokens)   loads in "
-      "{}\n",
+      "{}{}\n",
       format_token_rate(predicted.decode), format_token_rate(predicted.prefill), predicted.first_token,
-      plan::kReferencePrompt, format_duration(std::chrono::duration<double>(predicted.load)));
+      plan::kReferencePrompt, duration(predicted.load), again);
 }
 
 std::string reasons_text(const plan::Proposal& proposal, bool explain) {
@@ -97,7 +90,8 @@ Json prediction_json(const plan::Prediction& predicted) {
   return {{"tokens_per_second", predicted.decode},
           {"prompt_tokens_per_second", predicted.prefill},
           {"first_token_seconds", predicted.first_token},
-          {"load_seconds", predicted.load}};
+          {"load_seconds", predicted.load},
+          {"load_again_seconds", predicted.load_again}};
 }
 
 Json replica_json(const plan::Plan& replica) {
@@ -109,59 +103,11 @@ Json replica_json(const plan::Plan& replica) {
           {"kv_type", model::name_of(replica.kv)},
           {"head", replica.head == plan::Head::master ? "master" : "last_worker"},
           {"micro_batch", replica.micro_batch},
+          {"data_path", name_of(replica.data_path)},
           {"predicted", prediction_json(replica.predicted)}};
 }
 
-Result<void> add_replica(const plan::Plan& replica, const std::string& model_path, const PlanEngine& engine,
-                         std::vector<CommandLine>& lines) {
-  engine::MasterArguments master;
-  master.model = model_path;
-  master.port = 8080;
-  master.context = replica.context;
-  master.parallel = replica.parallel;
-  master.threads = std::max(1, replica.shares.front().threads);
-  master.ubatch = replica.micro_batch;
-  if (replica.kv != model::KvType::f16) master.kv_type = model::name_of(replica.kv);
-  master.head =
-      replica.head == plan::Head::master ? engine::HeadPlacement::master : engine::HeadPlacement::last_worker;
-  for (const plan::Share& share : replica.shares) {
-    master.layers.push_back(share.layer_count);
-    if (share.rank == 0) continue;
-    const auto port = static_cast<std::uint16_t>(engine::assign_rpc_port(share.rank));
-    master.workers.push_back({share.device, port});
-    engine::WorkerArguments worker;
-    worker.host = share.device;
-    worker.port = port;
-    worker.threads = std::max(1, share.threads);
-    auto arguments = engine::worker_arguments(worker, engine.rpc);
-    if (!arguments) return arguments.error();
-    arguments->insert(arguments->begin(), "ggml-rpc-server");
-    lines.push_back({share.device, std::move(*arguments)});
-  }
-  auto arguments = engine::master_arguments(master, engine.server, engine.names);
-  if (!arguments) return arguments.error();
-  arguments->insert(arguments->begin(), "llama-server");
-  lines.push_back({replica.shares.front().device, std::move(*arguments)});
-  return {};
-}
-
 }  // namespace
-
-std::string CommandLine::text() const {
-  std::vector<std::string> words;
-  words.reserve(arguments.size());
-  for (const std::string& argument : arguments) words.push_back(quoted(argument));
-  return join(words, " ");
-}
-
-Result<std::vector<CommandLine>> command_lines(const plan::Proposal& proposal, const std::string& model_path,
-                                               const PlanEngine& engine) {
-  std::vector<CommandLine> lines;
-  for (const plan::Plan& replica : proposal.replicas) {
-    if (auto added = add_replica(replica, model_path, engine, lines); !added) return added.error();
-  }
-  return lines;
-}
 
 std::string plan_text(const std::string& model, const plan::Proposal& proposal,
                       const std::vector<CommandLine>& commands, bool explain) {
@@ -172,9 +118,22 @@ std::string plan_text(const std::string& model, const plan::Proposal& proposal,
   }
   text += "predicted\n" + prediction_text(proposal.predicted) + reasons_text(proposal, explain);
   if (!explain || commands.empty()) return text;
-  text += "\nby hand (ggml's RPC server has no protection: only on a network where nobody else is)\n";
-  for (const CommandLine& command : commands)
-    text += fmt::format("  on {}:\n    {}\n", printable(command.device), command.text());
+  text += "\nby hand (nothing of this is encrypted: only on a network where nobody else is)\n";
+  const bool has_key = std::any_of(commands.begin(), commands.end(),
+                                   [](const CommandLine& command) { return !command.file.empty(); });
+  if (has_key) {
+    text += fmt::format(
+        "  once: openssl rand -hex 32 > plan.key; chmod 600 plan.key; the same file on each device, and in "
+        "place "
+        "of {} below\n",
+        kKeyPlace);
+  }
+  for (const CommandLine& command : commands) {
+    text += fmt::format("  on {}:\n", printable(command.device));
+    if (!command.file.empty())
+      text += fmt::format("    {} (chmod 600): {}\n", command.file, dump_json(command.file_content));
+    text += fmt::format("    {}\n", command.text());
+  }
   return text;
 }
 
@@ -191,7 +150,14 @@ Json plan_json(const std::string& model, const plan::Proposal& proposal,
   }
   Json lines = Json::array();
   for (const CommandLine& command : commands) {
-    lines.push_back({{"device", command.device}, {"arguments", command.arguments}, {"text", command.text()}});
+    Json environment = Json::object();
+    for (const auto& [name, value] : command.environment) environment[name] = value;
+    Json line{{"device", command.device},
+              {"arguments", command.arguments},
+              {"environment", std::move(environment)},
+              {"text", command.text()}};
+    if (!command.file.empty()) line["file"] = {{"name", command.file}, {"content", command.file_content}};
+    lines.push_back(std::move(line));
   }
   return {{"model", model},
           {"replicas", replicas},

@@ -32,7 +32,7 @@ plan::Proposal proposal() {
 PlanEngine engine() {
   return {engine::EngineFlags::from_help(
               "--host HOST\n--port PORT\n--model FNAME\n--threads N\n--ctx-size N\n--parallel N\n"
-              "--ubatch-size N\n--cache-type-k TYPE\n--cache-type-v TYPE\n--rpc SERVERS\n"
+              "--ubatch-size N\n--device LIST\n--cache-type-k TYPE\n--cache-type-v TYPE\n--rpc SERVERS\n"
               "--tensor-split N0,N1\n--gpu-layers N\n--override-tensor P\n--flash-attn [on|off]\n"),
           engine::EngineFlags::from_help("  --host HOST\n  --port PORT\n  --threads N\n"),
           engine::RpcDeviceNames::by_number};
@@ -64,6 +64,32 @@ TEST(PlanReport, CommandLinesCarryOutThePlan) {
         "--cache-type-k q8_0", "--ubatch-size 512", "--ctx-size 4096", "--threads 4"}) {
     EXPECT_THAT(text, HasSubstr(piece));
   }
+}
+
+TEST(PlanReport, CommandLinesOfTheFabric) {
+  plan::Proposal made = proposal();
+  made.replicas[0].data_path = plan::DataPath::fabric;
+  made.replicas[0].head = plan::Head::last_worker;
+  made.replicas[0].micro_batch = 64;
+  const auto lines = command_lines(made, "/models/m.gguf", engine());
+  ASSERT_TRUE(lines.ok()) << lines.error().message;
+  ASSERT_EQ(lines->size(), 3U) << "the master's own layers have a worker too";
+  EXPECT_THAT(lines->at(0).text(), HasSubstr("caravan-worker --listen 127.0.0.1:50051 --key-file plan.key"));
+  EXPECT_THAT(lines->at(1).text(), HasSubstr("--listen tablet:50052"));
+  const CommandLine& server = lines->at(2);
+  for (const char* piece :
+       {"GGML_BACKEND_PATH=./libggml-caravan.so CARAVAN_FABRIC_PLAN=fabric-plan.json llama-server",
+        "--device Caravan0,Caravan1", "--tensor-split 10,7", "--ubatch-size 64"})
+    EXPECT_THAT(server.text(), HasSubstr(piece));
+  EXPECT_THAT(server.text(), Not(HasSubstr("--rpc")));
+  EXPECT_EQ(server.file_content["head"], "worker");
+  EXPECT_EQ(server.file_content["stages"][1]["peer"], "tablet:50052");
+  const std::string text = plan_text("m", made, *lines, true);
+  for (const char* piece : {"data path fabric", "openssl rand -hex 32", "fabric-plan.json (chmod 600): {"})
+    EXPECT_THAT(text, HasSubstr(piece));
+  const Json value = plan_json("m", made, *lines);
+  EXPECT_EQ(value["replicas"][0]["data_path"], "fabric");
+  EXPECT_EQ(value["commands"][2]["file"]["name"], "fabric-plan.json");
 }
 
 TEST(PlanReport, JsonHasAllOfIt) {

@@ -22,7 +22,7 @@ constexpr const char* kExamples = R"(Examples:
   caravan serve llama-3.2-1b --for throughput      many conversations at once: a copy on each device that can
   caravan serve ~/models/my.gguf --context 8192    a model of your own
   caravan serve qwen2.5-3b --avoid old-phone       without that device
-  caravan serve qwen2.5-3b --data-path fabric      through Caravan's own workers, which hand on to each other
+  caravan serve qwen2.5-3b --data-path rpc         through llama.cpp's RPC instead of Caravan's own workers
   caravan serve qwen2.5-3b --beside                on the devices that are free; what is served goes on
   caravan serve --stop qwen2.5-3b                  that model is served no more; the others go on
   caravan serve qwen2.5-3b --plain-worker 192.168.1.5
@@ -36,7 +36,7 @@ The model is fetched here if it is not here yet. It comes back by itself after r
 struct Arguments {
   std::string model;
   std::string objective = "latency";
-  std::string data_path = "rpc";
+  std::string data_path = "fabric";
   std::string keep_free = "0";
   std::vector<std::string> use;
   std::vector<std::string> avoid;
@@ -196,7 +196,7 @@ void add_serve(CLI::App& root, const std::function<void(std::function<int()>)>& 
       ->delimiter(',');
   command
       ->add_option("--data-path", arguments->data_path,
-                   "How devices exchange results: rpc, llama.cpp's own, or fabric (new: faster, less tried)")
+                   "How devices exchange results: fabric, Caravan's own, or rpc, llama.cpp's")
       ->check(CLI::IsMember({"rpc", "fabric"}))
       ->capture_default_str();
   command->add_option("--keep-free", arguments->keep_free, "Memory to leave alone on each device")

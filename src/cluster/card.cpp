@@ -15,6 +15,7 @@ Json to_json(const NodeCard& card) {
   Json value{{"version", kCardVersion}, {"engine_build", card.engine_build}, {"models", Json::array()}};
   for (const HeldModel& model : card.models)
     value["models"].push_back({{"file", model.file}, {"size", model.size.count}});
+  if (card.fabric) value["fabric"] = true;
   // A profile is written as the planner's devices file has it: one format, one reader.
   if (card.profile) value["devices"] = to_json(plan::Cluster{{*card.profile}, {}, {}})["devices"];
   return value;
@@ -31,6 +32,7 @@ Result<NodeCard> card_from_json(const Json& value) {
   }
   NodeCard card;
   card.engine_build = fields.text_or("engine_build", "");
+  card.fabric = fields.flag_or("fabric", false);
   const std::vector<Json> models = fields.list_or_none("models");
   if (models.size() > kMostHeldModels) fields.fail("models", "must be at most 256");
   if (!fields.ok()) return fields.error();

@@ -27,6 +27,7 @@ struct NodeCard {
   std::optional<plan::DeviceProfile> profile;  ///< nothing while its speed is not measured
   std::vector<HeldModel> models;
   std::string engine_build;  ///< empty: it has no engine and can carry nothing
+  bool fabric = false;       ///< it has the fabric's programs
 
   bool can_carry() const { return profile.has_value() && !engine_build.empty(); }
   bool holds(const std::string& file, Bytes size) const;

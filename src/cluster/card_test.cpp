@@ -57,6 +57,13 @@ TEST(Card, ADeviceThatIsNotMeasuredOrHasNoEngineCanCarryNothing) {
   EXPECT_FALSE(card.can_carry());
 }
 
+TEST(Card, HasTheFabricOnlyWhenItSaysSo) {
+  EXPECT_FALSE(card_from_json(card_json())->fabric);
+  Json json = card_json();
+  json["fabric"] = true;
+  EXPECT_TRUE(sent(to_json(*card_from_json(json)))->fabric);
+}
+
 TEST(Card, AModelIsHeldByNameAndSize) {
   const auto card = card_from_json(card_json());
   ASSERT_TRUE(card.ok());

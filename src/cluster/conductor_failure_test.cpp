@@ -54,13 +54,17 @@ TEST(Conductor, WhatTheFabricCannotServeIsServedThroughRpc) {
   wish.data_path = DataPath::fabric;
   scene.ask(wish);
   scene.pass(seconds(4));
-  scene.plan({plan_of({"b", "c"})});
+  ASSERT_EQ(scene.asked.back().wish.data_path, DataPath::fabric);
+  scene.plan({plan_of({"b", "c"}, 10, DataPath::fabric)});
   ASSERT_EQ(scene.wanted.at("c").data_path, DataPath::fabric);
   scene.fail("c", Code::not_found);
   scene.pass(Controller::kSettle);
   scene.confirm_stop();
-  ASSERT_EQ(scene.stage(), Stage::starting);
   EXPECT_NE(scene.told.back().find("RPC is used instead"), std::string::npos) << scene.told.back();
+  scene.pass(Fulfilment::kFirstRetry);
+  ASSERT_EQ(scene.stage(), Stage::planning);
+  EXPECT_EQ(scene.asked.back().wish.data_path, DataPath::rpc) << "what is best with RPC may be another plan";
+  scene.plan({plan_of({"b", "c"})});
   EXPECT_EQ(scene.wanted.at("c").data_path, DataPath::rpc);
   scene.report("c", Phase::ready);
   scene.report("b", Phase::ready);
@@ -80,8 +84,26 @@ TEST(Conductor, AFabricThatLosesAPhoneIsTriedAgain) {
   scene.confirm_stop();
   scene.pass(Fulfilment::kFirstRetry);
   scene.link("c", false);
-  scene.plan({plan_of({"b", "c"})});
+  EXPECT_EQ(scene.asked.back().wish.data_path, DataPath::fabric);
+  scene.plan({plan_of({"b", "c"}, 10, DataPath::fabric)});
   EXPECT_EQ(scene.wanted.at("c").data_path, DataPath::fabric);
+}
+
+TEST(Conductor, SaysWhyTheFabricIsNotUsed) {
+  Scene scene;
+  NodeCard with_fabric = card_of(true);
+  with_fabric.fabric = true;
+  scene.send(CardHeard{"b", with_fabric});
+  scene.link("c", false);
+  Wish wish = some_wish();
+  wish.data_path = DataPath::fabric;
+  scene.ask(wish);
+  scene.pass(seconds(4));
+  EXPECT_EQ(scene.asked.back().fabric, std::vector<std::string>{"b"});
+  scene.plan({plan_of({"b", "c"})});
+  EXPECT_EQ(scene.told.back(),
+            "'m' goes through llama.cpp's RPC, not through the fabric: c has no caravan-worker");
+  EXPECT_EQ(scene.wanted.at("c").data_path, DataPath::rpc);
 }
 
 TEST(Conductor, ServingForTwoMinutesForgivesEarlierFailures) {

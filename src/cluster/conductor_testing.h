@@ -22,6 +22,7 @@ inline Wish some_wish(const std::string& model = "m") {
   wish.model = model;
   wish.file = model + ".gguf";
   wish.size = Bytes{7};
+  wish.data_path = DataPath::rpc;
   return wish;
 }
 
@@ -33,9 +34,11 @@ inline NodeCard card_of(bool holds, bool measured = true) {
   return card;
 }
 
-inline plan::Plan plan_of(const std::vector<std::string>& devices, double decode = 10) {
+inline plan::Plan plan_of(const std::vector<std::string>& devices, double decode = 10,
+                          DataPath path = DataPath::rpc) {
   plan::Plan plan;
   plan.predicted.decode = decode;
+  plan.data_path = path;
   for (const std::string& device : devices) {
     plan::Share share;
     share.device = device;
@@ -145,7 +148,7 @@ struct Scene {
     link("c", false);
     ask(wish);
     pass(seconds(4));
-    plan({plan_of({"b", "c"})});
+    plan({plan_of({"b", "c"}, 10, wish.data_path)});
     report("c", Phase::ready);
     report("b", Phase::ready);
     ASSERT_EQ(stage(), Stage::serving);

@@ -85,7 +85,7 @@ Json to_json(const Wish& wish) {
   if (wish.context) value["context"] = *wish.context;
   if (wish.parallel) value["parallel"] = *wish.parallel;
   if (!wish.plain.empty()) value["plain"] = to_json(wish.plain);
-  if (wish.data_path != DataPath::rpc) value["data_path"] = name_of(wish.data_path);
+  if (wish.data_path != DataPath::fabric) value["data_path"] = name_of(wish.data_path);
   return value;
 }
 
@@ -118,7 +118,8 @@ Result<Wish> wish_from_json(const Json& value) {
   wish.use = read_names(fields, "use");
   wish.avoid = read_names(fields, "avoid");
   wish.plain = read_plain_workers(fields, "plain");
-  const auto path = data_path_from(fields.text_or("data_path", "rpc"));
+  // Who has not chosen gets what is usual now, also in a record of before it was.
+  const auto path = data_path_from(fields.text_or("data_path", "fabric"));
   if (!path) fields.fail("data_path", "must be rpc or fabric");
   wish.data_path = path.value_or(DataPath::rpc);
   if (!fields.ok()) return fields.error();

@@ -34,8 +34,8 @@ struct Wish {
   std::vector<std::string> use;
   std::vector<std::string> avoid;
   Bytes keep_free;
-  std::vector<PlainWorker> plain;  ///< that take part, besides the devices
-  DataPath data_path = DataPath::rpc;
+  std::vector<PlainWorker> plain;         ///< that take part, besides the devices
+  DataPath data_path = DataPath::fabric;  ///< where it is possible
 
   bool operator==(const Wish&) const = default;
 };

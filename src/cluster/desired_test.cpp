@@ -51,6 +51,18 @@ TEST(Desired, GoldenBytesGoThereAndBack) {
   EXPECT_EQ(*nothing, Desired{});
 }
 
+TEST(Desired, WhoHasNotChosenADataPathGetsTheFabric) {
+  EXPECT_EQ(desired_from_json(Json::parse(kDesiredV1))->wishes[0].data_path, DataPath::fabric);
+  for (const DataPath path : {DataPath::rpc, DataPath::fabric}) {
+    const auto read = with_wish("data_path", name_of(path));
+    ASSERT_TRUE(read.ok()) << read.error().message;
+    const auto again = sent(to_json(*read));
+    ASSERT_TRUE(again.ok()) << again.error().message;
+    EXPECT_EQ(again->wishes[0].data_path, path);
+  }
+  expect_refused(with_wish("data_path", "pigeon"), "data_path");
+}
+
 TEST(Desired, PlainWorkersGoThereAndBack) {
   const Json plain = Json::parse(R"([{"host":"192.168.1.5","memory":1000,"port":50052,"round_trip":0.004},)"
                                  R"({"host":"fe80::1","memory":7,"port":1,"round_trip":0.0}])");

@@ -238,6 +238,14 @@ std::vector<const plan::Plan*> Fulfilment::plans() const {
   return all;
 }
 
+DataPath Fulfilment::data_path() const {
+  const auto running = plans();
+  const bool is_fabric = std::any_of(running.begin(), running.end(), [](const plan::Plan* plan) {
+    return plan->data_path == DataPath::fabric;
+  });
+  return is_fabric ? DataPath::fabric : DataPath::rpc;
+}
+
 bool Fulfilment::is_running(const std::string& device) const {
   return std::any_of(runs_.begin(), runs_.end(), [&](const Run& run) {
     return !run.ended && std::any_of(run.plan.shares.begin(), run.plan.shares.end(),

@@ -50,12 +50,14 @@ struct HandOver {
   std::string device;
   WishChange change;
 };
-/// Plan for these devices, which are linked and measured, then post Planned. Only `holders` can be master.
+/// Plan for these devices, which are linked and measured, then post Planned. Only `holders` can be master,
+/// and only those in `fabric` have its programs.
 struct MakePlan {
   std::uint64_t number = 0;
   Wish wish;
   std::vector<std::string> devices;
   std::vector<std::string> holders;
+  std::vector<std::string> fabric;
 };
 /// For the person: something has happened.
 struct Told {
@@ -106,8 +108,8 @@ class Fulfilment {
   Stage stage() const { return stage_; }
   const std::optional<Error>& error() const { return error_; }
   bool is_ending() const { return ending_; }
-  /// Of what runs or is tried next; a plan with a plain worker goes through RPC whatever it says.
-  DataPath data_path() const { return data_path_; }
+  /// Of what runs.
+  DataPath data_path() const;
   /// What runs or is being started.
   std::vector<const plan::Plan*> plans() const;
   bool is_running(const std::string& device) const;
@@ -148,6 +150,7 @@ class Fulfilment {
   void feed(Run& run, const Event& event, TimePoint now, Actions& actions);
   void run_ended(TimePoint now);
   bool fall_back_to_rpc(TimePoint now, Actions& actions);
+  void tell_data_path(const plan::Plan& plan, Actions& actions) const;
   void runs_over(TimePoint now, Actions& actions);
 
   Wish wish_;

@@ -36,7 +36,8 @@ void add_devices(const plan::Plan& plan, std::set<std::string>& devices) {
 }  // namespace
 
 void Fulfilment::ask_for_plan(bool spare, TimePoint now, Actions& actions) {
-  MakePlan plan{++commons_.plans, wish_, {}, {}};
+  MakePlan plan{++commons_.plans, wish_, {}, {}, {}};
+  plan.wish.data_path = data_path_;
   sparing_ = false;
   for (const auto& [device, peer] : commons_.peers) {
     if (!is_available(device, peer)) continue;
@@ -46,6 +47,7 @@ void Fulfilment::ask_for_plan(bool spare, TimePoint now, Actions& actions) {
     }
     plan.devices.push_back(device);
     if (peer.holds(wish_)) plan.holders.push_back(device);
+    if (peer.card->fabric) plan.fabric.push_back(device);
   }
   std::erase_if(plan.wish.plain, [this](const PlainWorker& worker) {
     return !commons_.is_free_for(this, name_of(worker));  // a stock RPC server serves one client at a time
@@ -144,11 +146,9 @@ void Fulfilment::start_runs(std::vector<plan::Plan> replicas, TimePoint now, Act
   std::set<std::string> devices;
   for (plan::Plan& plan : replicas) {
     add_devices(plan, devices);
-    const bool with_plain = std::any_of(plan.shares.begin(), plan.shares.end(), [this](const auto& share) {
-      return find_plain(wish_.plain, share.device) != nullptr;
-    });
+    tell_data_path(plan, actions);
     Deployment deployment{wish_.file, wish_.model, plan, 1, wish_.plain};
-    if (!with_plain) deployment.data_path = data_path_;
+    deployment.data_path = plan.data_path;
     runs_.push_back({std::move(plan), std::make_unique<Controller>(std::move(deployment), run_order_, now)});
   }
   hold(devices, now);
@@ -194,18 +194,34 @@ void Fulfilment::run_ended(TimePoint now) {
   improve_after_ = now + std::min<std::chrono::milliseconds>(doubled, kLongestRetry);
 }
 
-/// Whatever the fabric cannot do shows before it serves: then llama.cpp's own way is tried, once for all.
+/// Why the fabric was wished for and is not used, when that is so.
+void Fulfilment::tell_data_path(const plan::Plan& plan, Actions& actions) const {
+  if (data_path_ == DataPath::rpc || plan.data_path == DataPath::fabric || plan.shares.size() < 2) return;
+  std::string reason = "it has no room beside the layers, or there are too many devices for it";
+  for (const plan::Share& share : plan.shares) {
+    const auto peer = commons_.peers.find(share.device);
+    if (find_plain(wish_.plain, share.device) != nullptr) {
+      reason = share.device + " is a plain worker";
+      break;
+    }
+    if (peer != commons_.peers.end() && peer->second.card && !peer->second.card->fabric)
+      reason = share.device + " has no caravan-worker";
+  }
+  actions.push_back(Told{
+      fmt::format("'{}' goes through llama.cpp's RPC, not through the fabric: {}", wish_.model, reason)});
+}
+
+/// Whatever the fabric cannot do shows before it serves: then llama.cpp's own way is planned, once for all.
 bool Fulfilment::fall_back_to_rpc(TimePoint now, Actions& actions) {
-  if (data_path_ != DataPath::fabric || stage_ != Stage::starting || lost_device_ || !error_) return false;
+  const bool was_fabric = std::any_of(runs_.begin(), runs_.end(),
+                                      [](const Run& run) { return run.plan.data_path == DataPath::fabric; });
+  if (!was_fabric || stage_ != Stage::starting || lost_device_ || !error_) return false;
   data_path_ = DataPath::rpc;
   actions.push_back(
       Told{fmt::format("the fast data path cannot serve '{}' ({}): llama.cpp's RPC is used instead",
                        wish_.model, error_->message)});
-  std::vector<plan::Plan> same;
-  same.reserve(runs_.size());
-  for (Run& run : runs_) same.push_back(std::move(run.plan));
   runs_.clear();
-  start_runs(std::move(same), now, actions);
+  wait(now, std::chrono::milliseconds(0));
   return true;
 }
 

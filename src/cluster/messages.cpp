@@ -103,14 +103,6 @@ Order read_order(Fields& fields) { return Order{fields.whole("epoch"), fields.wh
 
 std::string_view name_of(Role role) { return name_in(kRoles, role); }
 std::string_view name_of(Phase phase) { return name_in(kPhases, phase); }
-std::string_view name_of(DataPath path) { return path == DataPath::fabric ? "fabric" : "rpc"; }
-
-std::optional<DataPath> data_path_from(std::string_view name) {
-  if (name == "rpc") return DataPath::rpc;
-  if (name == "fabric") return DataPath::fabric;
-  return std::nullopt;
-}
-
 Json to_json(const Assignment& assignment) {
   Json value = to_json(assignment.order);
   value["version"] = kMessageVersion;

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "plan/data_path.h"
 
 namespace caravan::cluster {
 
@@ -32,13 +33,8 @@ enum class Phase { idle, starting, loading, ready, stopping, failed };
 std::string_view name_of(Role role);
 std::string_view name_of(Phase phase);
 
-/// How a replica's devices exchange weights and activations.
-enum class DataPath {
-  rpc,     ///< llama.cpp's own
-  fabric,  ///< Caravan's backend module and worker program
-};
-std::string_view name_of(DataPath path);
-std::optional<DataPath> data_path_from(std::string_view name);
+using plan::data_path_from;
+using plan::DataPath;
 
 /// Where a rank's RPC server, or worker program, can be reached by the master's node.
 struct WorkerEndpoint {

@@ -35,16 +35,20 @@ Json to_json(const plan::Share& share) {
 Json to_json(const plan::Plan& plan) {
   Json shares = Json::array();
   for (const plan::Share& share : plan.shares) shares.push_back(to_json(share));
-  return {{"shares", std::move(shares)},
-          {"context", plan.context},
-          {"parallel", plan.parallel},
-          {"head_on_last_worker", plan.head == plan::Head::last_worker},
-          {"kv_type", model::name_of(plan.kv)},
-          {"micro_batch", plan.micro_batch},
-          {"decode", plan.predicted.decode},
-          {"prefill", plan.predicted.prefill},
-          {"first_token", plan.predicted.first_token},
-          {"load", plan.predicted.load}};
+  Json value{{"shares", std::move(shares)},
+             {"context", plan.context},
+             {"parallel", plan.parallel},
+             {"head_on_last_worker", plan.head == plan::Head::last_worker},
+             {"kv_type", model::name_of(plan.kv)},
+             {"micro_batch", plan.micro_batch},
+             {"decode", plan.predicted.decode},
+             {"prefill", plan.predicted.prefill},
+             {"first_token", plan.predicted.first_token},
+             {"load", plan.predicted.load}};
+  if (plan.data_path == DataPath::rpc) return value;
+  value["data_path"] = name_of(plan.data_path);
+  value["load_again"] = plan.predicted.load_again;
+  return value;
 }
 
 /// The next rank of `plan`.
@@ -83,6 +87,10 @@ plan::Plan read_plan(Fields& parent, const Json& value) {
   plan.kv = kv.value_or(model::KvType::f16);
   plan.predicted = {fields.number("decode"), fields.number("prefill"), fields.number("first_token"),
                     fields.number("load")};
+  plan.predicted.load_again = fields.number_or("load_again", plan.predicted.load);
+  const auto path = data_path_from(fields.text_or("data_path", "rpc"));
+  if (!path) fields.fail("data_path", "must be rpc or fabric");
+  plan.data_path = path.value_or(DataPath::rpc);
   if (plan.context < 1) fields.fail("context", "must be at least 1");
   if (plan.parallel < 1) fields.fail("parallel", "must be at least 1");
   for (const Json& share : fields.list("shares")) {
@@ -109,11 +117,9 @@ std::optional<std::string> named_twice(const std::vector<plan::Plan>& replicas) 
 }  // namespace
 
 Json to_json(const PlanRequest& request) {
-  return {{"version", kPlanMessageVersion},
-          {"number", request.number},
-          {"wish", to_json(request.wish)},
-          {"cluster", to_json(request.devices)},
-          {"holders", request.holders}};
+  return {{"version", kPlanMessageVersion}, {"number", request.number},
+          {"wish", to_json(request.wish)},  {"cluster", to_json(request.devices)},
+          {"holders", request.holders},     {"fabric", request.fabric}};
 }
 
 Result<PlanRequest> plan_request_from_json(const Json& value) {
@@ -122,6 +128,7 @@ Result<PlanRequest> plan_request_from_json(const Json& value) {
   PlanRequest request;
   request.number = fields.whole("number");
   request.holders = fields.texts_or_none("holders", kMostDevices);
+  request.fabric = fields.texts_or_none("fabric", kMostDevices);
   const Json* wish = fields.object_or_none("wish");
   const Json* devices = fields.object_or_none("cluster");
   if (wish == nullptr) fields.fail("wish", "is missing");

@@ -21,6 +21,7 @@ struct PlanRequest {
   Wish wish;
   plan::Cluster devices;             ///< named by id
   std::vector<std::string> holders;  ///< who can be master; names that are not among them count for nothing
+  std::vector<std::string> fabric;   ///< who has the fabric's programs
 };
 
 Json to_json(const PlanRequest& request);

@@ -32,6 +32,7 @@ PlanRequest some_request() {
   request.devices.usual = {0.005, 1e6};
   request.devices.links[{"a", "b"}] = plan::Link{0.001, 2e6};
   request.holders = {"b"};
+  request.fabric = {"a"};
   return request;
 }
 
@@ -65,6 +66,18 @@ TEST(PlanMessages, GoldenBytesGoThereAndBack) {
   EXPECT_EQ(plan.head, plan::Head::last_worker);
   EXPECT_EQ(plan.kv, model::KvType::q8_0);
   EXPECT_EQ(planned_from_json(Json::parse(kFailedV1))->replicas.error().code, Code::exhausted);
+}
+
+TEST(PlanMessages, TheDataPathIsRpcUnlessThePlanSaysOtherwise) {
+  EXPECT_EQ(planned_from_json(Json::parse(kMadeV1))->replicas->front().data_path, DataPath::rpc);
+  Json json = Json::parse(kMadeV1);
+  json["replicas"][0]["data_path"] = "fabric";
+  json["replicas"][0]["load_again"] = 1.0;
+  const auto read = planned_from_json(json);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->replicas->front().data_path, DataPath::fabric);
+  EXPECT_EQ(dump_json(to_json(*read)), dump_json(json));
+  EXPECT_FALSE(with_replica("data_path", "pigeon").ok());
 }
 
 TEST(PlanMessages, ARequestGoesThereAndBack) {

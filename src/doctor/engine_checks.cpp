@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "engine/fabric_probe.h"
 
 namespace caravan::doctor {
 
@@ -124,6 +125,28 @@ Finding engine_version(const EngineState& state) {
           {kBuild}};
 }
 
+Finding fabric_found(const EngineState& state) {
+  if (state.fabric_files) return ok(for_people(state.fabric_files->worker.parent_path()));
+  const Error& error = state.fabric_files.error();
+  return {
+      Status::warning, error.message,
+      "models that this device has a share of go through llama.cpp's RPC: slower, and weights are sent at "
+      "each start",
+      cure_of(error)};
+}
+
+Finding fabric_fits(const EngineState& state) {
+  if (!state.fabric_files) return skipped("see fabric-found");
+  if (const auto none = not_running(state)) return *none;
+  if (!state.fabric) return skipped("was not tried");
+  if (state.fabric->ok()) return ok("llama-server computes on caravan-worker");
+  return {
+      Status::warning, state.fabric->error().message,
+      "models that this device has a share of go through llama.cpp's RPC: slower, and weights are sent at "
+      "each start",
+      cure_of(state.fabric->error())};
+}
+
 Finding speed_measured(const EngineState& state) {
   if (state.speed) {
     return ok(fmt::format("{} measurements{}", state.speed->measurements.size(),
@@ -150,7 +173,8 @@ Finding speed_current(const EngineState& state) {
 
 EngineState read_engine_state(const engine::EnginePlaces& places, const fs::path& speed) {
   const auto now = std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
-  EngineState state{engine::locate_engine(places), std::nullopt, device::load_speed(speed), now};
+  EngineState state{engine::locate_engine(places), std::nullopt, device::load_speed(speed), now,
+                    engine::locate_fabric(),       std::nullopt};
   if (!state.files) return state;
   asio::thread_pool pool(1);
   asio::io_context loop(1);
@@ -158,6 +182,9 @@ EngineState read_engine_state(const engine::EnginePlaces& places, const fs::path
       loop,
       [&]() -> asio::awaitable<void> {
         state.facts = co_await engine::probe_engine(loop.get_executor(), pool.get_executor(), *state.files);
+        if (state.facts->ok() && state.fabric_files)
+          state.fabric =
+              co_await engine::probe_fabric(loop.get_executor(), *state.files, *state.fabric_files);
       },
       [](const std::exception_ptr& failure) {
         if (failure) std::rethrow_exception(failure);
@@ -173,6 +200,8 @@ Step engine_step(engine::EnginePlaces places, fs::path speed) {
        {{"engine-starts", "they run on this device"}, engine_starts},
        {{"engine-flags", "they take the flags that a plan needs"}, engine_flags},
        {{"engine-version", "they speak the protocol that is known"}, engine_version},
+       {{"fabric-found", "Caravan's own data path is there"}, fabric_found},
+       {{"fabric-fits", "it works with this engine"}, fabric_fits},
        {{"speed-measured", "`caravan calibrate` was run"}, speed_measured},
        {{"speed-current", "its figures still hold"}, speed_current}},
       kLimit,

@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "device/speed.h"
 #include "doctor/check.h"
+#include "engine/fabric.h"
 #include "engine/probe.h"
 
 namespace caravan::doctor {
@@ -15,6 +16,8 @@ struct EngineState {
   std::optional<Result<engine::EngineFacts>> facts;  ///< nothing: there are no files
   Result<device::Speed> speed;
   device::WallTime now{};
+  Result<engine::FabricFiles> fabric_files;
+  std::optional<Result<void>> fabric;  ///< how it went together with the engine; nothing: was not tried
 };
 
 /// Pure.
@@ -23,6 +26,8 @@ Finding engine_rpc(const EngineState& state);
 Finding engine_starts(const EngineState& state);
 Finding engine_flags(const EngineState& state);
 Finding engine_version(const EngineState& state);
+Finding fabric_found(const EngineState& state);
+Finding fabric_fits(const EngineState& state);
 Finding speed_measured(const EngineState& state);
 Finding speed_current(const EngineState& state);
 

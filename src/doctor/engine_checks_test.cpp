@@ -41,7 +41,12 @@ EngineState healthy() {
   device::Speed speed;
   speed.engine_build = facts.build_id;
   speed.measured_at = at(kNow - 3600);
-  return {facts.files, facts, speed, at(kNow)};
+  return {facts.files,
+          facts,
+          speed,
+          at(kNow),
+          engine::FabricFiles{"/opt/caravan/caravan-worker", "/opt/caravan/m.so"},
+          Result<void>()};
 }
 
 EngineState failing(const Error& error) {
@@ -53,7 +58,7 @@ EngineState failing(const Error& error) {
 TEST(EngineChecks, AHealthyEngine) {
   const EngineState state = healthy();
   for (const auto check : {engine_found, engine_rpc, engine_starts, engine_flags, engine_version,
-                           speed_measured, speed_current}) {
+                           fabric_found, fabric_fits, speed_measured, speed_current}) {
     EXPECT_EQ(check(state).status, Status::ok) << check(state).found;
   }
 }
@@ -79,6 +84,20 @@ TEST(EngineChecks, AProgramThatDoesNotStart) {
   EXPECT_THAT(engine_starts(state).found, HasSubstr("libggml.so"));
   EXPECT_THAT(engine_starts(state).cure, ElementsAre("rebuild the engine"));
   EXPECT_EQ(engine_rpc(state).status, Status::skipped);
+}
+
+TEST(EngineChecks, WithoutTheFabricOrWithOneOfAnotherBuild) {
+  EngineState state = healthy();
+  state.fabric = Result<void>(
+      Error{Code::incompatible, "caravan-worker and the engine do not fit: no symbol", "./run build"});
+  EXPECT_EQ(fabric_found(state).status, Status::ok);
+  EXPECT_EQ(fabric_fits(state).status, Status::warning);
+  EXPECT_THAT(fabric_fits(state).found, HasSubstr("no symbol"));
+  EXPECT_THAT(fabric_fits(state).cure, ElementsAre("./run build"));
+  state.fabric_files = Error{Code::not_found, "there is no /opt/caravan/caravan-worker", "run `./run build`"};
+  EXPECT_EQ(fabric_found(state).status, Status::warning);
+  EXPECT_THAT(fabric_found(state).cure, ElementsAre("run `./run build`"));
+  EXPECT_EQ(fabric_fits(state).status, Status::skipped);
 }
 
 TEST(EngineChecks, AnOlderEngine) {

@@ -90,6 +90,8 @@ void add_stages(Arguments& arguments, const MasterArguments& wanted) {
   arguments.use_if_known("--split-mode", "layer");
   arguments.need({"--tensor-split"}, join(shares, ","));
   arguments.need({"--gpu-layers", "--n-gpu-layers"}, fmt::format("{}", total + 1));
+  // What a request asks for that only the master can do (a grammar) switches this off for that request.
+  if (wanted.head == HeadPlacement::last_worker) arguments.use_if_known("--backend-sampling");
 }
 
 void add_memory(Arguments& arguments, const MasterArguments& wanted, const EngineFlags& flags) {

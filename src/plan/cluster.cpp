@@ -14,7 +14,8 @@ namespace {
 
 constexpr int kVersion = 1;
 constexpr std::uint64_t kMostMemory = std::uint64_t{1} << 53U;  ///< what JSON can hold: it is written again
-constexpr double kMost = 1e18;                                  ///< of any rate in a devices file
+constexpr std::size_t kMostThreadCounts = 16;
+constexpr double kMost = 1e18;  ///< of any rate in a devices file
 
 struct TypeBits {
   std::string_view type;
@@ -109,7 +110,7 @@ void read_kind(Fields& fields, DeviceProfile& device) {
   fields.fail("kind", fmt::format("is '{}', but there are only: {}", name, join(names, ", ")));
 }
 
-void read_kernels(Fields& fields, DeviceProfile& device) {
+void read_kernels(Fields& fields, DeviceSpeed& device) {
   const Json* kernels = fields.object_or_none("kernels");
   if (kernels == nullptr) return;
   for (const auto& [type, value] : kernels->items()) {
@@ -123,7 +124,29 @@ void read_kernels(Fields& fields, DeviceProfile& device) {
     if (!speed.ok()) return fields.fail(speed.error());
     device.kernels[type] = kernel;
   }
-  device.is_measured = true;
+}
+
+void read_rates(Fields& fields, DeviceSpeed& device) {
+  device.threads = fields.small_or("threads", device.threads);
+  device.node_seconds = positive(fields, "node_seconds", device.node_seconds);
+  device.attention = positive(fields, "attention", device.attention);
+  device.attention_prefill = positive(fields, "attention_prefill", device.attention_prefill);
+  device.elements = positive(fields, "elements", device.elements);
+}
+
+void read_other_threads(Fields& fields, DeviceProfile& device) {
+  const std::vector<Json> others = fields.list_or_none("other_threads");
+  if (others.size() > kMostThreadCounts) fields.fail("other_threads", "must be at most 16");
+  for (const Json& other : others) {
+    if (!fields.ok()) return;
+    Fields speed(other, "other_threads[]");
+    DeviceSpeed rates;
+    read_kernels(speed, rates);
+    read_rates(speed, rates);
+    if (rates.kernels.empty()) speed.fail("kernels", "is missing");
+    if (!speed.ok()) return fields.fail(speed.error());
+    device.with_other_threads.push_back(std::move(rates));
+  }
 }
 
 /// What `caravan calibrate` has kept on that device, as it is.
@@ -132,8 +155,10 @@ void read_speed(Fields& fields, DeviceProfile& device) {
   if (value == nullptr) return;
   const auto speed = device::speed_from_json(*value);
   if (!speed) return fields.fail(speed.error());
-  const int threads = fields.small_or("threads", speed->threads.empty() ? 1 : speed->threads.back());
-  auto profile = profile_from(device.name, device.memory, *speed, threads);
+  // Who says how many threads gets that many.
+  const int asked = fields.small_or("threads", 0);
+  const int threads = asked > 0 ? asked : speed->threads.empty() ? 1 : speed->threads.back();
+  auto profile = profile_from(device.name, device.memory, *speed, threads, asked > 0);
   if (!profile) return fields.fail(profile.error());
   device = std::move(*profile);
 }
@@ -145,12 +170,10 @@ Result<DeviceProfile> device_from(const Json& value, std::size_t number) {
   read_kind(fields, device);
   read_speed(fields, device);
   read_kernels(fields, device);
+  if (value.contains("kernels")) device.is_measured = true;
   device.memory = memory_from(fields, value);
-  device.threads = fields.small_or("threads", device.threads);
-  device.node_seconds = positive(fields, "node_seconds", device.node_seconds);
-  device.attention = positive(fields, "attention", device.attention);
-  device.attention_prefill = positive(fields, "attention_prefill", device.attention_prefill);
-  device.elements = positive(fields, "elements", device.elements);
+  read_rates(fields, device);
+  read_other_threads(fields, device);
   device.disk = positive(fields, "disk", 0);
   device.accepts = fields.flag_or("accepts", true);
   if (device.kernels.empty()) fields.fail("kind", "or 'speed' or 'kernels' must say how fast the device is");
@@ -208,7 +231,7 @@ std::optional<double> bits_of(const std::string& type) {
   return std::nullopt;
 }
 
-KernelSpeed speed_for(const DeviceProfile& device, const std::string& type) {
+KernelSpeed speed_for(const DeviceSpeed& device, const std::string& type) {
   const auto exact = device.kernels.find(type);
   if (exact != device.kernels.end()) return exact->second;
   const double wanted = bits_of(type).value_or(4.5);
@@ -258,29 +281,40 @@ Result<Cluster> cluster_from_json(const Json& value) {
   return cluster;
 }
 
+namespace {
+
+Json speed_json(const DeviceSpeed& device) {
+  Json kernels = Json::object();
+  for (const auto& [type, speed] : device.kernels) {
+    kernels[type] = {{"decode", speed.decode},
+                     {"decode_repacked", speed.decode_repacked},
+                     {"prefill", speed.prefill},
+                     {"prefill_repacked", speed.prefill_repacked}};
+  }
+  return {{"threads", device.threads},
+          {"kernels", std::move(kernels)},
+          {"node_seconds", device.node_seconds},
+          {"attention", device.attention},
+          {"attention_prefill", device.attention_prefill},
+          {"elements", device.elements}};
+}
+
+}  // namespace
+
 Json to_json(const Cluster& cluster) {
   const auto link_json = [](const Link& link) {
     return Json{{"round_trip_ms", link.round_trip * 1e3}, {"mbit", link.bandwidth * 8 / 1e6}};
   };
   Json devices = Json::array();
   for (const DeviceProfile& device : cluster.devices) {
-    Json kernels = Json::object();
-    for (const auto& [type, speed] : device.kernels) {
-      kernels[type] = {{"decode", speed.decode},
-                       {"decode_repacked", speed.decode_repacked},
-                       {"prefill", speed.prefill},
-                       {"prefill_repacked", speed.prefill_repacked}};
-    }
-    devices.push_back({{"name", device.name},
-                       {"memory", device.memory.count},
-                       {"threads", device.threads},
-                       {"kernels", kernels},
-                       {"node_seconds", device.node_seconds},
-                       {"attention", device.attention},
-                       {"attention_prefill", device.attention_prefill},
-                       {"elements", device.elements},
-                       {"disk", device.disk},
-                       {"accepts", device.accepts}});
+    Json one = speed_json(device);
+    one["name"] = device.name;
+    one["memory"] = device.memory.count;
+    one["disk"] = device.disk;
+    one["accepts"] = device.accepts;
+    for (const DeviceSpeed& other : device.with_other_threads)
+      one["other_threads"].push_back(speed_json(other));
+    devices.push_back(std::move(one));
   }
   Json links = Json::array();
   for (const auto& [names, link] : cluster.links) {

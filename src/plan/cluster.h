@@ -16,8 +16,8 @@ namespace caravan::plan {
 
 /// How fast one device multiplies with weights of one type. Decode reads each weight once a token and is
 /// measured in bytes of weights a second; prefill is bound by arithmetic and is measured in multiply-adds a
-/// second. "Repacked" is the layout that the CPU backend uses for the weights of its own process and that an
-/// RPC server never uses (engine-facts).
+/// second. "Repacked" is the layout that the CPU backend uses for the weights of its own process, and a
+/// worker of the fabric for its own; an RPC server never does (engine-facts).
 struct KernelSpeed {
   double decode = 0;            ///< bytes/s
   double decode_repacked = 0;   ///< bytes/s; equal to `decode` where the CPU has no repacked form
@@ -25,10 +25,9 @@ struct KernelSpeed {
   double prefill_repacked = 0;  ///< multiply-adds/s
 };
 
-struct DeviceProfile {
-  std::string name;
-  Bytes memory;     ///< what the engine may use in all
-  int threads = 1;  ///< that the speeds below were measured with
+/// What a device does with one number of threads.
+struct DeviceSpeed {
+  int threads = 1;
   /// By ggml's name of a type, lower case: "q4_k", "f16". Types that were not measured are taken like the
   /// nearest in bits.
   std::map<std::string, KernelSpeed> kernels;
@@ -36,9 +35,16 @@ struct DeviceProfile {
   double attention = 0;          ///< multiply-adds/s of one query with keys and values
   double attention_prefill = 0;  ///< the same of many queries
   double elements = 0;           ///< numbers/s that the operations between the matrices write
-  double disk = 0;               ///< bytes/s; 0: not known
-  bool accepts = true;           ///< others can connect to it; a hotspot's host only connects outwards
-  bool is_measured = false;      ///< false: guessed from what kind of device it is
+};
+
+struct DeviceProfile : DeviceSpeed {
+  std::string name;
+  Bytes memory;              ///< what the engine may use in all
+  double disk = 0;           ///< bytes/s; 0: not known
+  bool accepts = true;       ///< others can connect to it; a hotspot's host only connects outwards
+  bool is_measured = false;  ///< false: guessed from what kind of device it is
+  /// What was measured with other numbers of threads: the planner takes what is best for a model.
+  std::vector<DeviceSpeed> with_other_threads;
 };
 
 /// Between two devices, in either direction.
@@ -59,7 +65,7 @@ struct Cluster {
 
 /// The speed of `type` on a device; if it was not measured, the plain layout's speed of the type nearest in
 /// bits a weight, for both layouts. The device must have at least one.
-KernelSpeed speed_for(const DeviceProfile& device, const std::string& type);
+KernelSpeed speed_for(const DeviceSpeed& device, const std::string& type);
 
 /// Bits a weight of a ggml type, lower case ("q4_k": 4.5); nothing for an unknown one. Source: the block
 /// sizes in ggml-common.h.

@@ -170,5 +170,24 @@ TEST(Profile, ATypeThatWasNotMeasuredIsNotTakenForRepacked) {
   EXPECT_EQ(speed_for(device, "q4_k").prefill_repacked, 4e10);
 }
 
+TEST(Cluster, OtherNumbersOfThreadsComeThroughJson) {
+  const Json file = parse_json(R"({"devices": [{"name": "a", "memory": "2G", "threads": 4,
+      "kernels": {"q4_0": {"decode": 5e9, "prefill": 2e10}},
+      "other_threads": [{"threads": 2, "kernels": {"q4_0": {"decode": 6e9, "prefill": 1e10}}}]}]})",
+                               4096)
+                        .value();
+  const auto read = cluster_from_json(file);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  const auto again = cluster_from_json(parse_json(dump_json(to_json(*read)), 4096).value());
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  ASSERT_EQ(again->devices[0].with_other_threads.size(), 1U);
+  EXPECT_EQ(again->devices[0].threads, 4);
+  EXPECT_EQ(again->devices[0].with_other_threads[0].threads, 2);
+  EXPECT_EQ(again->devices[0].with_other_threads[0].kernels.at("q4_0").decode, 6e9);
+  Json wrong = file;
+  wrong["devices"][0]["other_threads"][0].erase("kernels");
+  EXPECT_FALSE(cluster_from_json(wrong).ok());
+}
+
 }  // namespace
 }  // namespace caravan::plan

@@ -9,6 +9,15 @@ namespace {
 /// of them, since each message is written in three pieces, and handling on both ends.
 constexpr double kRoundTripsAStep = 2;
 constexpr double kStepOverhead = 0.001;
+/// A hop of the fabric over half a round trip, as it was measured (docs/planner.md): writing, waking, reading
+/// on both ends, and what the scheduler does between two splits.
+constexpr double kHandOnOverhead = 0.0007;
+/// Assumed: candidates made and sorted on the master, for each entry of the vocabulary.
+constexpr double kSamplingOfEntry = 7e-9;
+/// Of a start whose weights are everywhere, besides reading them; and SHA-256 with one thread
+/// (docs/decisions/0014).
+constexpr double kFabricStart = 0.4;
+constexpr double kHashing = 1.2e9;
 constexpr double kBytesOfFloat = 4;
 /// Weights go tensor by tensor, each waited for: less than a stream could carry.
 constexpr double kLoadEfficiency = 0.85;
@@ -21,11 +30,13 @@ constexpr double kLeastRate = 1.0;  ///< a rate of 0 in a devices file must not 
 /// (docs/planner.md).
 constexpr Bytes kMasterProcess = mebibytes(48);
 constexpr Bytes kWorkerProcess = mebibytes(16);
+/// With its queue of commands (docs/fabric-worker.md).
+constexpr Bytes kFabricWorkerProcess = mebibytes(16 + 32);
 
 double per(double amount, double rate) { return amount / std::max(rate, kLeastRate); }
 
 /// Weights are read once for all `tokens`, until arithmetic takes longer.
-double matrix_seconds(const DeviceProfile& device, const Part& part, WeightLayout layout, int tokens) {
+double matrix_seconds(const DeviceSpeed& device, const Part& part, WeightLayout layout, int tokens) {
   double seconds = 0;
   for (const TypedWeights& weights : part.active) {
     const KernelSpeed speed = speed_for(device, weights.type);
@@ -40,13 +51,13 @@ double matrix_seconds(const DeviceProfile& device, const Part& part, WeightLayou
 
 }  // namespace
 
-double decode_seconds(const DeviceProfile& device, const Part& part, WeightLayout layout, int sequences) {
+double decode_seconds(const DeviceSpeed& device, const Part& part, WeightLayout layout, int sequences) {
   return part.nodes * device.node_seconds + matrix_seconds(device, part, layout, sequences) +
          per(part.attention * sequences, device.attention) +
          per(part.elements * (sequences - 1), device.elements);
 }
 
-double prefill_seconds(const DeviceProfile& device, const Part& part, WeightLayout layout, int tokens) {
+double prefill_seconds(const DeviceSpeed& device, const Part& part, WeightLayout layout, int tokens) {
   // A prompt's tokens look back at half of it on average, which is what `attention` counts at its usual
   // depth.
   return part.nodes * device.node_seconds + matrix_seconds(device, part, layout, tokens) +
@@ -59,6 +70,18 @@ double hop_seconds(const Link& link, double width, double result, int tokens) {
   return kRoundTripsAStep * link.round_trip + kStepOverhead + per(bytes, link.bandwidth);
 }
 
+double hand_on_work(const Link& link, double floats, int tokens) {
+  return kHandOnOverhead + per(floats * kBytesOfFloat * tokens, link.bandwidth);
+}
+
+double hand_on_seconds(const Link& link, double floats, int tokens) {
+  return link.round_trip / 2 + hand_on_work(link, floats, tokens);
+}
+
+double sampling_seconds(double vocabulary, int sequences) {
+  return kSamplingOfEntry * vocabulary * sequences;
+}
+
 double send_seconds(const Link& link, Bytes weights) {
   return per(static_cast<double>(weights.count), link.bandwidth * kLoadEfficiency);
 }
@@ -67,9 +90,18 @@ double read_seconds(const DeviceProfile& device, Bytes weights) {
   return static_cast<double>(weights.count) / (device.disk > 0 ? device.disk : kUsualDisk);
 }
 
-Bytes process_overhead(const Workload& work, bool is_master, bool has_head) {
-  return (is_master ? kMasterProcess : kWorkerProcess) +
-         (has_head ? work.compute_with_head : work.compute_without);
+double fabric_start_seconds() { return kFabricStart; }
+double hash_seconds(Bytes weights) { return static_cast<double>(weights.count) / kHashing; }
+
+Bytes process_overhead(const Workload& work, const ProcessRole& role) {
+  const bool is_rpc = role.data_path == DataPath::rpc;
+  const Workload::Compute& sizes = is_rpc ? work.compute : work.small_compute;
+  const Bytes compute = role.has_head ? sizes.with_head : sizes.without;
+  if (is_rpc) return (role.is_master ? kMasterProcess : kWorkerProcess) + compute;
+  if (!role.is_master) return kFabricWorkerProcess + compute;
+  // What its own layers need is in another process than what its head needs.
+  const Bytes its_worker = role.has_layers ? kFabricWorkerProcess + sizes.without : Bytes{};
+  return kMasterProcess + (role.has_head ? sizes.with_head : Bytes{}) + its_worker;
 }
 
 }  // namespace caravan::plan

@@ -57,8 +57,8 @@ class Explainer {
       : proposal_(proposal),
         cluster_(cluster),
         wishes_(wishes),
-        usage_(usage_of(proposal.replicas.front())),
-        work_(workload_of(model, usage_, kUsualMicroBatch)),
+        usage_(usage_of(proposal.replicas.front(), wishes.data_path)),
+        work_(workload_of(model, usage_)),
         planner_(work_, cluster, usage_) {}
 
   void say_size(const Usage& first_choice) {
@@ -89,7 +89,9 @@ class Explainer {
     const Plan& plan = proposal_.replicas.front();
     if (plan.shares.size() < 2) return;
     const std::string& last = plan.shares.back().device;
-    if (plan.head == Head::master) {
+    if (plan.data_path == DataPath::fabric) {
+      say_fabric(plan, last);
+    } else if (plan.head == Head::master) {
       add("the output head stays on {}: on {} it would send {} KB of logits back for every token",
           plan.shares.front().device, last, static_cast<int>(work_.vocabulary * 4 / 1000));
     } else {
@@ -115,9 +117,24 @@ class Explainer {
     weigh_one_more(now);
   }
 
+  void say_fabric(const Plan& plan, const std::string& last) {
+    const std::string& master = plan.shares.front().device;
+    if (plan.head == Head::master) {
+      add("the output head stays on {}, where tokens are chosen; {} sends it {} KB a token", master, last,
+          static_cast<int>(work_.width * 4 / 1000));
+    } else {
+      add("the output head goes to {}, which chooses tokens too and sends them back: faster than on {}", last,
+          master);
+    }
+    add("the fabric hands on from device to device, {} hops a token, and prompts overlap in micro-batches of "
+        "{}",
+        plan.shares.size(), plan.micro_batch);
+  }
+
  private:
-  static Usage usage_of(const Plan& plan) {
+  static Usage usage_of(const Plan& plan, DataPath data_path) {
     Usage usage;
+    usage.data_path = data_path;
     usage.context = plan.context;
     usage.parallel = plan.parallel;
     usage.kv = plan.kv;
@@ -247,7 +264,7 @@ int longest_context(const model::ModelFacts& model, const Cluster& cluster, cons
     Usage shorter = usage;
     shorter.context = context;
     shorter.depth = std::min(shorter.depth, context);
-    return fits(workload_of(model, shorter, kUsualMicroBatch), cluster, wishes, shorter);
+    return fits(workload_of(model, shorter), cluster, wishes, shorter);
   };
   for (int context = usage.context / 2; context >= 256; context /= 2) {
     if (fits_at(context)) return context;
@@ -269,7 +286,7 @@ Error nothing_fits(const model::ModelFacts& model, const Cluster& cluster, const
                    const std::vector<Usage>& tries) {
   Usage usage = tries.back();  // the least demanding
   usage.parallel = wishes.parallel.value_or(1);
-  const Workload work = workload_of(model, usage, kUsualMicroBatch);
+  const Workload work = workload_of(model, usage);
   const LayoutPlanner planner(work, cluster, usage);
   const auto layout = everything_but(cluster, wishes, usage);
   const auto n_layers = work.layers.size();

@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "model/gguf.h"
 #include "model/memory_need.h"
+#include "plan/data_path.h"
 
 namespace caravan::plan {
 
@@ -44,7 +45,8 @@ struct LeftOut {
   std::string reason;
 };
 
-/// Where the output head is: on the master, or on the last worker, which then sends logits back.
+/// Where the output head is: on the master, or on the last worker. That sends logits back with RPC; in the
+/// fabric it samples too, and sends back a token.
 enum class Head { master, last_worker };
 
 /// What one replica is expected to do.
@@ -53,6 +55,7 @@ struct Prediction {
   double prefill = 0;      ///< tokens/s, of a prompt of kReferencePrompt tokens
   double first_token = 0;  ///< seconds from such a prompt to the first token
   double load = 0;         ///< seconds until it is ready, weights not in the page cache
+  double load_again = 0;   ///< the same when every device has kept its weights; with RPC none does
 };
 
 struct Plan {
@@ -60,6 +63,7 @@ struct Plan {
   std::vector<LeftOut> left_out;
   int context = 0;  ///< tokens for each sequence
   int parallel = 1;
+  DataPath data_path = DataPath::rpc;  ///< between its devices; of one alone it says nothing
   Head head = Head::master;
   model::KvType kv = model::KvType::f16;
   int micro_batch = 0;  ///< tokens; 0: as the engine has it

@@ -72,6 +72,7 @@ std::vector<Usage> usages(const model::ModelFacts& model, const Wishes& wishes) 
       Usage usage;
       usage.context = context;
       usage.kv = kv;
+      usage.data_path = wishes.data_path;
       usage.depth = std::min(usage.depth, context);
       all.push_back(usage);
     }
@@ -121,13 +122,15 @@ std::vector<Plan> several(const model::ModelFacts& model, const Cluster& cluster
   std::vector<Plan> replicas;
   std::vector<std::string> taken = wishes.avoid;
   usage.parallel = std::max(1, (sequences + static_cast<int>(most) - 1) / static_cast<int>(most));
-  const Workload work = workload_of(model, usage, kUsualMicroBatch);
+  const Workload work = workload_of(model, usage);
   const LayoutPlanner planner(work, cluster, usage);
   while (replicas.size() < most) {
     Wishes rest = wishes;
     rest.avoid = taken;
     rest.use.clear();
-    auto plan = fastest(planner, layout_wishes(cluster, rest, usage), rest);
+    LayoutWishes layout = layout_wishes(cluster, rest, usage);
+    layout.alone_if_possible = true;  // the others are for the next replica
+    auto plan = fastest(planner, layout, rest);
     if (!plan) break;
     for (const Share& share : plan->shares) taken.push_back(share.device);
     replicas.push_back(std::move(*plan));
@@ -141,7 +144,7 @@ std::vector<Plan> replicas_for(const model::ModelFacts& model, const Cluster& cl
   const int sequences =
       wishes.parallel.value_or(wishes.objective == Objective::throughput ? kUsualThroughputSequences : 1);
   usage.parallel = sequences;
-  const Workload work = workload_of(model, usage, kUsualMicroBatch);
+  const Workload work = workload_of(model, usage);
   const LayoutPlanner planner(work, cluster, usage);
   std::vector<Plan> best;
   if (auto one = fastest(planner, layout_wishes(cluster, wishes, usage), wishes))
@@ -180,23 +183,49 @@ std::optional<Proposal> first_fitting(const model::ModelFacts& model, const Clus
   return std::nullopt;
 }
 
+bool has_too_many_stages(const Proposal& proposal) {
+  return std::any_of(proposal.replicas.begin(), proposal.replicas.end(), [](const Plan& plan) {
+    return plan.data_path == DataPath::fabric && plan.shares.size() > kMostStages;
+  });
+}
+
+/// What the fabric cannot do, or has no room for beside its workers, goes through RPC: `wishes` and `tries`
+/// say so then.
+std::optional<Proposal> fitting(const model::ModelFacts& model, const Cluster& cluster, Wishes& wishes,
+                                std::vector<Usage>& tries) {
+  tries = usages(model, wishes);
+  auto proposal = first_fitting(model, cluster, wishes, tries);
+  if (wishes.data_path == DataPath::rpc || (proposal && !has_too_many_stages(*proposal))) return proposal;
+  wishes.data_path = DataPath::rpc;
+  tries = usages(model, wishes);
+  return first_fitting(model, cluster, wishes, tries);
+}
+
 }  // namespace
 
-Result<Proposal> propose(const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes) {
-  if (const auto checked = check_wishes(cluster, wishes); !checked) return checked.error();
+Result<Proposal> propose(const model::ModelFacts& model, const Cluster& cluster, const Wishes& asked) {
+  if (const auto checked = check_wishes(cluster, asked); !checked) return checked.error();
   if (model.n_layers() == 0)
     return Error{Code::invalid, fmt::format("{} has no layers", model.name), "is it a language model?"};
-  const std::vector<Usage> tries = usages(model, wishes);
-  auto proposal = first_fitting(model, cluster, wishes, tries);
+  Wishes wishes = asked;
+  std::vector<Usage> tries;
+  auto proposal = fitting(model, cluster, wishes, tries);
   if (!proposal) return nothing_fits(model, cluster, wishes, tries);
   explain(*proposal, model, cluster, wishes, tries.front());
+  const bool is_split = proposal->replicas.front().shares.size() > 1;
+  if (wishes.data_path != asked.data_path && is_split) {
+    proposal->reasons.push_back(fmt::format(
+        "through llama.cpp's RPC: the fabric has no room beside the layers, or takes at most {} devices",
+        kMostStages));
+  }
   return std::move(*proposal);
 }
 
-std::optional<Proposal> outline(const model::ModelFacts& model, const Cluster& cluster,
-                                const Wishes& wishes) {
-  if (!check_wishes(cluster, wishes) || model.n_layers() == 0) return std::nullopt;
-  return first_fitting(model, cluster, wishes, usages(model, wishes));
+std::optional<Proposal> outline(const model::ModelFacts& model, const Cluster& cluster, const Wishes& asked) {
+  if (!check_wishes(cluster, asked) || model.n_layers() == 0) return std::nullopt;
+  Wishes wishes = asked;
+  std::vector<Usage> tries;
+  return fitting(model, cluster, wishes, tries);
 }
 
 }  // namespace caravan::plan

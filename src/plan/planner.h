@@ -22,6 +22,7 @@ enum class Objective {
 
 struct Wishes {
   Objective objective = Objective::latency;
+  DataPath data_path = DataPath::fabric;  ///< rpc is taken where the fabric does not fit
   std::optional<int> context;    ///< tokens for each sequence; nothing: 4096, or less where that does not fit
   std::optional<int> parallel;   ///< sequences at once in all; nothing: 1, for throughput 8
   std::vector<std::string> use;  ///< each of these devices takes part
@@ -47,10 +48,10 @@ struct Proposal {
 
 /// Code::invalid for wishes that contradict each other or name unknown devices; Code::exhausted when nothing
 /// fits: the message says how much is missing, the hint the largest quantization or context that would fit.
-Result<Proposal> propose(const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes);
+Result<Proposal> propose(const model::ModelFacts& model, const Cluster& cluster, const Wishes& asked);
 
 /// The same without reasons, devices left out and alternatives, at a fraction of the cost: for asking about
 /// many models. Nothing where `propose` would have an error.
-std::optional<Proposal> outline(const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes);
+std::optional<Proposal> outline(const model::ModelFacts& model, const Cluster& cluster, const Wishes& asked);
 
 }  // namespace caravan::plan

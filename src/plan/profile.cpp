@@ -19,14 +19,9 @@ struct BestColumns {
   }
 };
 
-}  // namespace
-
-Result<DeviceProfile> profile_from(std::string name, Bytes memory, const device::Speed& speed, int threads) {
-  DeviceProfile profile;
-  profile.name = std::move(name);
-  profile.memory = memory;
+Result<DeviceSpeed> speed_at(const device::Speed& speed, int threads) {
+  DeviceSpeed profile;
   profile.threads = threads;
-  profile.is_measured = true;
   std::map<std::pair<std::string, bool>, BestColumns> prefill;
   BestColumns attention;
   BestColumns elements;
@@ -62,6 +57,24 @@ Result<DeviceProfile> profile_from(std::string name, Bytes memory, const device:
   if (profile.kernels.empty()) {
     return Error{Code::not_found, fmt::format("no speed was measured with {} threads", threads),
                  fmt::format("`caravan calibrate --threads {}` measures it", threads)};
+  }
+  return profile;
+}
+
+}  // namespace
+
+Result<DeviceProfile> profile_from(std::string name, Bytes memory, const device::Speed& speed, int threads,
+                                   bool only) {
+  auto rates = speed_at(speed, threads);
+  if (!rates) return rates.error();
+  DeviceProfile profile;
+  static_cast<DeviceSpeed&>(profile) = std::move(*rates);
+  profile.name = std::move(name);
+  profile.memory = memory;
+  profile.is_measured = true;
+  for (const int other : speed.threads) {
+    if (only || other == threads) continue;
+    if (auto more = speed_at(speed, other)) profile.with_other_threads.push_back(std::move(*more));
   }
   return profile;
 }

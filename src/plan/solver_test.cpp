@@ -12,16 +12,27 @@ namespace {
 /// What a cut costs, added up layer by layer; nothing when it breaks a rule.
 std::optional<double> price(const Chain& chain, const std::vector<Segment>& segments) {
   double cost = chain.carriers[0].entry;
+  double slowest = 0;
   std::size_t layer = 0;
   for (std::size_t k = 0; k < segments.size(); ++k) {
     const Carrier& carrier = chain.carriers[segments[k].carrier];
     const bool last = k + 1 == segments.size();
-    if (k > 0) cost += carrier.entry;
+    double load = 0;
+    if (k > 0) {
+      cost += carrier.entry;
+      if (!chain.hand_on.empty()) {
+        const HandOn way = chain.hand_on[segments[k - 1].carrier][segments[k].carrier];
+        cost += way.cost;
+        load += way.load;
+      }
+    }
     std::uint64_t size = last ? carrier.tail_size : 0;
     for (int n = 0; n < segments[k].count; ++n, ++layer) {
       size += chain.sizes[layer];
       cost += carrier.cost[layer];
+      if (chain.slowest > 0) load += carrier.load[layer];
     }
+    slowest = std::max(slowest, load);
     if (last) cost += carrier.tail_cost;
     if (size > carrier.room) return std::nullopt;
   }
@@ -30,7 +41,7 @@ std::optional<double> price(const Chain& chain, const std::vector<Segment>& segm
         std::any_of(segments.begin(), segments.end(), [&](const Segment& s) { return s.carrier == i; });
     if (chain.carriers[i].required && !used) return std::nullopt;
   }
-  return layer == chain.sizes.size() ? std::optional<double>(cost) : std::nullopt;
+  return layer == chain.sizes.size() ? std::optional<double>(cost + chain.slowest * slowest) : std::nullopt;
 }
 
 /// Every order of every subset with every choice of counts.
@@ -65,6 +76,8 @@ struct Shape {
   int carriers = 1;
   bool uniform = false;
   bool tail = false;
+  bool hand_on = false;  ///< it matters who hands on to whom
+  double slowest = 0;
 };
 
 Chain random_chain(std::mt19937& random, const Shape& shape) {
@@ -87,7 +100,17 @@ Chain random_chain(std::mt19937& random, const Shape& shape) {
       carrier.tail_cost = pick(0, 30) * 0.1;
       carrier.tail_size = static_cast<std::uint64_t>(pick(0, 20));
     }
+    for (int l = 0; shape.slowest > 0 && l < shape.layers; ++l) {
+      carrier.load.push_back(carrier.cost[static_cast<std::size_t>(l)] * pick(shape.uniform ? 10 : 5, 10) *
+                             0.1);
+    }
     chain.carriers.push_back(std::move(carrier));
+  }
+  chain.slowest = shape.slowest;
+  for (int i = 0; shape.hand_on && i < shape.carriers; ++i) {
+    chain.hand_on.emplace_back();
+    for (int j = 0; j < shape.carriers; ++j)
+      chain.hand_on.back().push_back({pick(0, 40) * 0.1, shape.slowest > 0 ? pick(0, 10) * 0.1 : 0.0});
   }
   return chain;
 }
@@ -138,6 +161,26 @@ TEST(Solver, SixteenDevicesWithUnlikeLayersAreSolvedExactly) {
   ASSERT_TRUE(cut);
   EXPECT_DOUBLE_EQ(cut->cost, 30);
   EXPECT_TRUE(price(chain, cut->segments));
+}
+
+TEST(Solver, IsTheOptimumAlsoWhereHandingOnAndTheSlowestCount) {
+  std::mt19937 random(511);
+  int solvable = 0;
+  for (int round = 0; round < 4000; ++round) {
+    const Shape shape{1 + round % 6,  1 + round % 4,  round % 5 == 0,
+                      round % 3 == 0, round % 2 == 0, (round % 7) * 0.5};
+    const Chain chain = random_chain(random, shape);
+    const auto expected = brute_force(chain);
+    const auto cut = cheapest_cut(chain);
+    ASSERT_EQ(cut.has_value(), expected.has_value()) << "round " << round;
+    if (!cut) continue;
+    ++solvable;
+    EXPECT_NEAR(cut->cost, *expected, 1e-6) << "round " << round;
+    const auto priced = price(chain, cut->segments);
+    ASSERT_TRUE(priced) << "round " << round;
+    EXPECT_NEAR(*priced, cut->cost, 1e-6) << "round " << round;
+  }
+  EXPECT_GT(solvable, 1000);
 }
 
 TEST(Solver, FewerCarriersWinATie) {

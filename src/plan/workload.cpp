@@ -27,11 +27,11 @@ std::vector<TypedWeights> active_weights(const std::vector<model::TypeShare>& ty
   return active;
 }
 
-model::MemoryQuestion question_for(const Usage& usage, std::uint64_t micro_batch) {
+model::MemoryQuestion question_for(const Usage& usage, int micro_batch) {
   model::MemoryQuestion question;
   question.context = static_cast<std::uint64_t>(usage.context);
   question.parallel = static_cast<std::uint64_t>(usage.parallel);
-  question.ubatch = micro_batch;
+  question.ubatch = static_cast<std::uint64_t>(micro_batch);
   question.key_type = usage.kv;
   question.value_type = usage.kv;
   return question;
@@ -64,6 +64,17 @@ Part layer_part(const model::ModelFacts& model, std::size_t layer, const Usage& 
   return part;
 }
 
+Workload::Compute compute_of(const model::ModelFacts& model, const Usage& usage, int micro_batch) {
+  model::MemoryQuestion whole = question_for(usage, micro_batch);
+  whole.layer_count = model.n_layers();
+  Workload::Compute compute;
+  for (const bool has_head : {true, false}) {
+    whole.has_head = has_head;
+    (has_head ? compute.with_head : compute.without) = model::memory_need(model, whole).compute;
+  }
+  return compute;
+}
+
 Part head_part(const model::ModelFacts& model) {
   Part head;
   head.weights = model.head;
@@ -76,9 +87,9 @@ Part head_part(const model::ModelFacts& model) {
 
 }  // namespace
 
-Workload workload_of(const model::ModelFacts& model, const Usage& usage, std::uint64_t micro_batch) {
+Workload workload_of(const model::ModelFacts& model, const Usage& usage) {
   Workload work;
-  const model::MemoryQuestion question = question_for(usage, micro_batch);
+  const model::MemoryQuestion question = question_for(usage, kUsualMicroBatch);
   work.model = model.name;
   for (std::size_t i = 0; i < model.n_layers(); ++i)
     work.layers.push_back(layer_part(model, i, usage, question));
@@ -88,12 +99,8 @@ Workload workload_of(const model::ModelFacts& model, const Usage& usage, std::ui
   work.width = static_cast<double>(model.embedding_length);
   work.vocabulary = static_cast<double>(model.vocabulary);
   work.weights = model.weights();
-  for (const bool has_head : {true, false}) {
-    model::MemoryQuestion whole = question;
-    whole.layer_count = model.n_layers();
-    whole.has_head = has_head;
-    (has_head ? work.compute_with_head : work.compute_without) = model::memory_need(model, whole).compute;
-  }
+  work.compute = compute_of(model, usage, kUsualMicroBatch);
+  work.small_compute = compute_of(model, usage, kOverlappingMicroBatch);
   return work;
 }
 

@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "model/gguf.h"
 #include "model/memory_need.h"
+#include "plan/data_path.h"
 
 namespace caravan::plan {
 
@@ -29,12 +30,17 @@ struct Part {
   int nodes = 0;         ///< operations in its graph
 };
 
+/// Tokens of a prompt that are computed at once: usually, and where stages overlap.
+inline constexpr int kUsualMicroBatch = 512;
+inline constexpr int kOverlappingMicroBatch = 64;
+
 /// What the person wants to be able to do at once.
 struct Usage {
   int context = 4096;  ///< tokens for each sequence
   int parallel = 1;    ///< sequences at once
   model::KvType kv = model::KvType::f16;
-  int depth = 512;  ///< tokens of context at which speeds are predicted
+  int depth = 512;                     ///< tokens of context at which speeds are predicted
+  DataPath data_path = DataPath::rpc;  ///< between devices
 };
 
 struct Workload {
@@ -48,10 +54,14 @@ struct Workload {
   Bytes weights;          ///< all
   /// Compute buffers of a process with all layers, by whether it has the head: an upper bound for one with
   /// some of them.
-  Bytes compute_with_head;
-  Bytes compute_without;
+  struct Compute {
+    Bytes with_head;
+    Bytes without;
+  };
+  Compute compute;        ///< with the usual micro-batch
+  Compute small_compute;  ///< with one that overlaps
 };
 
-Workload workload_of(const model::ModelFacts& model, const Usage& usage, std::uint64_t micro_batch);
+Workload workload_of(const model::ModelFacts& model, const Usage& usage);
 
 }  // namespace caravan::plan

@@ -20,11 +20,11 @@ def pid_of(family, needle):
 
 
 class DeathTest(CaravanTest):
-    def kill_at(self, moment, needle):
+    def kill_at(self, moment, needle, *options):
         """Kills the process that `needle` names at `moment`; (demo, its family, the victim's pid)."""
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
-        demo = self.start_demo(*LONG, temporary=temporary.name)
+        demo = self.start_demo(*LONG, *options, temporary=temporary.name)
         demo.wait_for(moment)
         victim = wait_for(lambda: pid_of(descendants(demo.process.pid), needle), f"a process with {needle}", 20)
         family = set(descendants(demo.process.pid)) | {demo.process.pid}
@@ -43,10 +43,10 @@ class DeathTest(CaravanTest):
         self.assertEqual([pid for pid in family if pid in processes()], [])
         self.assertEqual(list(temporary.iterdir()), [])
 
-    def run_victim(self, needle, named, moments):
+    def run_victim(self, needle, named, moments, *options):
         for moment in moments:
-            with self.subTest(moment=moment):
-                demo, family, _, temporary = self.kill_at(moment, needle)
+            with self.subTest(moment=moment, options=options):
+                demo, family, _, temporary = self.kill_at(moment, needle, *options)
                 # The five seconds: everything but the demo's own exit is checked by it, so time the whole.
                 wait_for(lambda: not [pid for pid in family if pid in processes()], "everything to be gone", 5)
                 self.assert_clean_end(demo, family, temporary, named)
@@ -58,10 +58,15 @@ class DeathTest(CaravanTest):
         self.run_victim("--device phone-1", ["phone-1", "SIGKILL"], MOMENTS)
 
     def test_an_rpc_server(self):
-        self.run_victim("rpc-server", ["phone-", "RPC server", "SIGKILL"], ["loading", "ready", "text"])
+        self.run_victim("rpc-server", ["phone-", "RPC server", "SIGKILL"], ["loading", "text"], "--data-path", "rpc")
+
+    def test_a_worker_of_the_fabric(self):
+        """While it loads, RPC is tried next: demo_test.py."""
+        self.run_victim("caravan-worker", ["phone-", "caravan-worker", "SIGKILL"], ["ready", "text"])
 
     def test_llama_server(self):
-        self.run_victim("llama-server", ["phone-1", "llama-server", "SIGKILL"], ["loading", "ready", "text"])
+        self.run_victim("llama-server", ["phone-1", "llama-server", "SIGKILL"], ["loading"], "--data-path", "rpc")
+        self.run_victim("llama-server", ["phone-1", "llama-server", "SIGKILL"], ["ready", "text"])
 
     def test_the_demo_itself(self):
         for moment in ["begin", "engine", "model", "devices", *MOMENTS]:

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import CaravanTest, call, descendants, processes, run, state_of, wait_for
+from harness import BIN, CaravanTest, call, descendants, processes, run, state_of, wait_for
 
 QUESTION = "What is the capital of France?"
 LAYER = re.compile(r"layer\s+(\d+) assigned to device (\S+),")
@@ -28,11 +28,12 @@ class DemoTest(CaravanTest):
             self.assertGreater(result["tokens_per_second"], 0)
             self.assertGreater(result["prompt_tokens_per_second"], 0)
             self.assertGreater(result["first_token_seconds"], 0)
-            for share, traffic in zip(plan["shares"][1:], result["traffic_loading"], strict=True):
-                self.assertEqual(traffic["device"], share["device"])
-                self.assertGreaterEqual(traffic["sent"], share["weights"], "a worker's weights cross once at least")
+            self.assertEqual(demo.first("ready")["data_path"], "fabric")
+            self.assertEqual([entry["device"] for entry in result["traffic"]], [share["device"] for share in plan["shares"][1:]])
             for before, after in zip(result["traffic_loading"], result["traffic"], strict=True):
-                self.assertGreater(after["received"], before["received"], "answering needs every worker")
+                self.assertGreater(after["sent"], before["sent"], "answering needs every worker")
+            before, after = result["traffic_loading"][-1], result["traffic"][-1]
+            self.assertGreater(after["received"], before["received"], "results come back from the last one")
             self.assertEqual(demo.wait(), 0)
             self.assertEqual(demo.events[-1], {**demo.events[-1], "event": "ended", "failed": False})
             self.assert_nothing_left(family, Path(temporary) / "x")
@@ -40,18 +41,33 @@ class DemoTest(CaravanTest):
 
     def test_split_and_single_device_give_the_same_text(self):
         texts = []
-        for devices in ["1", "3"]:
-            demo = self.start_demo("--devices", devices, "--prompt", QUESTION, "--max-tokens", "64")
-            texts.append(demo.wait_for("result")["text"])
+        for options in [["--devices", "1"], [], ["--data-path", "rpc"]]:
+            demo = self.start_demo(*options, "--prompt", QUESTION, "--max-tokens", "64")
+            result = demo.wait_for("result")
+            texts.append(result["text"])
             self.assertEqual(demo.wait(), 0)
-        self.assertEqual(texts[0], texts[1])
+        self.assertEqual(len(set(texts)), 1, texts)
         self.assertTrue(texts[0])
+        for share, traffic in zip(demo.first("plan")["shares"][1:], result["traffic_loading"], strict=True):
+            self.assertGreaterEqual(traffic["sent"], share["weights"], "with RPC a worker's weights cross at each start")
+
+    def test_what_the_fabric_cannot_do_goes_through_rpc(self):
+        for module, why in [(b"no module", "Caravan0"), (None, "there is no ")]:
+            with self.subTest(module=module), tempfile.TemporaryDirectory() as folder:
+                if module:
+                    (Path(folder) / "caravan-worker").symlink_to(Path(BIN).parent / "caravan-worker")
+                    (Path(folder) / "libggml-caravan.so").write_bytes(module)
+                demo = self.start_demo("--prompt", QUESTION, env={"CARAVAN_FABRIC": folder})
+                self.assertIn("Paris", demo.wait_for("result")["text"])
+                self.assertIn(why, demo.first("fallback")["reason"])
+                self.assertEqual(demo.first("ready")["data_path"], "rpc")
+                self.assertEqual(demo.wait(), 0)
 
     def test_what_is_planned_is_what_the_engine_does(self):
         """Reads llama-server's own log, layer by layer, for several splits."""
-        for memory in ["600M,400M,400M", "300M,700M", "260M,180M,220M,200M"]:
-            with self.subTest(memory=memory):
-                demo = self.start_demo("--memory", memory, "--keep")
+        for path, memory in [("rpc", "600M,400M,400M"), ("fabric", "300M,700M"), ("fabric", "260M,180M,220M,200M")]:
+            with self.subTest(path=path, memory=memory):
+                demo = self.start_demo("--memory", memory, "--keep", "--data-path", path)
                 plan = demo.wait_for("plan")
                 folder = Path(demo.wait_for("devices")["folder"])
                 demo.wait_for("keep")
@@ -64,7 +80,9 @@ class DemoTest(CaravanTest):
                 expected = {}
                 for share in plan["shares"]:
                     layers = list(range(share["first_layer"], share["first_layer"] + share["layer_count"]))
-                    if layers:
+                    if layers and path == "fabric":
+                        expected[f"Caravan{len(expected)}"] = layers
+                    elif layers:
                         expected["CPU" if share["rank"] == 0 else f"RPC{share['rank'] - 1}"] = layers
                 self.assertEqual(placed, expected)
                 demo.interrupt()
@@ -76,7 +94,7 @@ class DemoTest(CaravanTest):
             api = demo.wait_for("keep")["api"]
             folder = demo.first("devices")["folder"]
             family = descendants(demo.process.pid)
-            self.assertGreaterEqual(len(family), 6, "three nodes, two RPC servers, llama-server")
+            self.assertGreaterEqual(len(family), 6, "three nodes, a worker each, llama-server")
             self.assertEqual(call(f"{api}/health")[0], 200)
             status, body, _ = call(f"{api}/v1/models")
             self.assertEqual((status, json.loads(body)["data"][0]["id"]), (200, "smollm2-135m"))
@@ -121,7 +139,7 @@ class DemoTest(CaravanTest):
                 if fields[3] == "0A" and fields[9] in sockets:
                     listening.append(fields[1])
                     self.assertEqual(fields[1].split(":")[0], loopback, line)
-        self.assertGreaterEqual(len(listening), 8, "3 APIs, 2 RPC servers, 2 tunnels, llama-server")
+        self.assertGreaterEqual(len(listening), 8, "3 APIs, 3 workers, 2 tunnels, llama-server")
 
     def test_interrupt_at_any_step_leaves_nothing(self):
         for step in ["begin", "engine", "model", "devices", "plan", "loading", "ready", "question", "text", "result"]:

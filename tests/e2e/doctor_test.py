@@ -83,8 +83,8 @@ class DoctorTest(CaravanTest):
             trouble = one["status"] not in ("ok", "skipped")
             self.assertEqual(trouble, bool(one["why"]) and bool(one["cure"]), one)
             self.assertNotIn("has not ended", one["found"])
-        for name in ["engine-found", "engine-rpc", "engine-starts", "engine-flags", "engine-version", "home-writable",
-                     "clock"]:
+        for name in ["engine-found", "engine-rpc", "engine-starts", "engine-flags", "engine-version", "fabric-found", "fabric-fits",
+                     "home-writable", "clock"]:
             self.assertEqual(found[name]["status"], "ok", found[name])
         self.assertEqual(json.loads(run("doctor", "--list", "--json").stdout)["checks"][0]["name"], names[0])
 

@@ -189,6 +189,10 @@ class FabricTest(unittest.TestCase):
                     self.assertEqual(server.ask(SHORT)[1]["content"], alone.ask(SHORT)[1]["content"])
                 else:
                     self.assert_same_answers(server, alone)
+                # Chosen on the master, from logits that the worker sends.
+                asked = server.request("Is the sky blue? ", 8, grammar='root ::= "yes" | "no"')
+                status, body, _ = call(f"http://127.0.0.1:{server.port}/completion", asked)
+                self.assertEqual((status, json.loads(body)["content"] in ("yes", "no")), (200, True), body)
                 self.assertEqual(server.stop(), 0)
 
     def test_workers_serve_the_next_master(self):

@@ -2,14 +2,16 @@
 import json
 import random
 import re
+import secrets
 import socket
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-from harness import CaravanTest, call, run, wait_for
+from harness import BIN, CaravanTest, call, run, wait_for
 
+PROGRAMS = Path(BIN).parent
 LAYER = re.compile(r"layer\s+(\d+) assigned to device (\S+),")
 NAMES = ["alpha", "beta", "gamma", "delta"]
 
@@ -24,12 +26,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def random_devices(seed):
-    """Devices that can hold SmolLM2-135M only together."""
+def random_devices(seed, more):
+    """Devices that can hold SmolLM2-135M only together; each has so many MB more."""
     pick = random.Random(seed)
     count = pick.randint(2, 4)
     return {"devices": [{"name": name, "kind": pick.choice(["flagship", "midrange", "budget"]),
-                         "memory": f"{pick.randint(120, 150) if number == 0 else pick.randint(50, 80)}M"}
+                         "memory": f"{more + (pick.randint(120, 150) if number == 0 else pick.randint(50, 80))}M"}
                         for number, name in enumerate(NAMES[:count])],
             "link": {"profile": pick.choice(["wifi5", "usb-ethernet", "bad-wifi"])}}
 
@@ -44,11 +46,12 @@ class PlanTest(CaravanTest):
         path.write_text(json.dumps(devices))
         return run("plan", "smollm2-135m", "--devices", str(path), *options)
 
-    def start(self, arguments, log):
-        program = [str(self.engine / arguments[0]), *arguments[1:]]
+    def start(self, arguments, log, environment):
+        own = PROGRAMS / arguments[0]
+        program = [str(own if own.exists() else self.engine / arguments[0]), *arguments[1:]]
         with open(log, "wb") as output:
-            process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                                       env={"LD_LIBRARY_PATH": str(self.engine), "PATH": "/usr/bin:/bin"})
+            process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=self.folder,
+                                       env={"LD_LIBRARY_PATH": str(self.engine), "PATH": "/usr/bin:/bin", **environment})
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         return process
@@ -61,30 +64,52 @@ class PlanTest(CaravanTest):
             if arguments[0] == "ggml-rpc-server":
                 port = arguments[arguments.index("--port") + 1]
                 places[f"{command['device']}:{port}"] = f"127.0.0.1:{free_port()}"
+            elif arguments[0] == "caravan-worker":
+                places[arguments[arguments.index("--listen") + 1]] = f"127.0.0.1:{free_port()}"
         api = str(free_port())
         lines = []
         for command in plan["commands"]:
-            arguments = list(command["arguments"])
-            host, port = arguments.index("--host") + 1, arguments.index("--port") + 1
-            if arguments[0] == "ggml-rpc-server":
+            arguments, environment = list(command["arguments"]), dict(command["environment"])
+            if arguments[0] == "caravan-worker":
+                listen = arguments.index("--listen") + 1
+                arguments[listen] = places[arguments[listen]]
+                arguments[arguments.index("--store") + 1] += f"-{len(lines)}"  # each device has its own
+            elif arguments[0] == "ggml-rpc-server":
+                host, port = arguments.index("--host") + 1, arguments.index("--port") + 1
                 arguments[host], arguments[port] = places[f"{command['device']}:{arguments[port]}"].split(":")
             else:
-                arguments[host], arguments[port] = "127.0.0.1", api
+                arguments[arguments.index("--host") + 1], arguments[arguments.index("--port") + 1] = "127.0.0.1", api
                 rpc = arguments.index("--rpc") + 1 if "--rpc" in arguments else 0
                 if rpc:
                     arguments[rpc] = ",".join(places[place] for place in arguments[rpc].split(","))
-            lines.append(arguments)
+            if "file" in command:
+                self.write_plan(command["file"], places)
+                environment["GGML_BACKEND_PATH"] = str(PROGRAMS / Path(environment["GGML_BACKEND_PATH"]).name)
+            lines.append((arguments, environment))
         return lines, f"http://127.0.0.1:{api}"
+
+    def write_plan(self, file, places):
+        """As the text says to do it by hand: one key, here and at every device."""
+        content, key = file["content"], secrets.token_hex(32)
+        for stage in content["stages"]:
+            self.assertEqual(stage["key"], "KEY")
+            stage.update(key=key, address=places[stage["address"]], peer=places.get(stage["peer"], ""))
+        for name, text in [(file["name"], json.dumps(content)), ("plan.key", key)]:
+            path = self.folder / name
+            path.touch(0o600)
+            path.write_text(text)
 
     def run_as_planned(self, plan):
         """Layers by device, as the engine's log has them."""
         lines, api = self.on_loopback(plan)
-        for number, arguments in enumerate(lines[:-1]):
-            self.start(arguments, self.folder / f"worker-{number}.log")
-            port = int(arguments[arguments.index("--port") + 1])
-            wait_for(lambda port=port: self.listens(port), "the RPC server", 20)
+        for number, (arguments, environment) in enumerate(lines[:-1]):
+            self.start(arguments, self.folder / f"worker-{number}.log", environment)
+            by = "--port" if "--port" in arguments else "--listen"
+            port = int(arguments[arguments.index(by) + 1].rpartition(":")[2])
+            wait_for(lambda port=port: self.listens(port), arguments[0], 20)
         log = self.folder / "server.log"
-        server = self.start(lines[-1], log)
+        arguments, environment = lines[-1]
+        server = self.start(arguments, log, environment)
 
         def ready():
             self.assertIsNone(server.poll(), log.read_text(errors="replace")[-2000:])
@@ -108,28 +133,38 @@ class PlanTest(CaravanTest):
         return needle in Path("/proc/net/tcp").read_text()
 
     def test_random_plans_run_as_planned(self):
-        split = 0
-        for seed in range(6):
-            with self.subTest(seed=seed):
-                done = self.plan(random_devices(seed), "--json", "--context", "512")
-                plan = json.loads(done.stdout)
-                if done.returncode != 0:
-                    self.assertIn("does not fit", plan["error"]["message"])
-                    continue
-                replica = plan["replicas"][0]
-                split += len(replica["shares"]) > 1
-                expected = {}
-                for share in replica["shares"]:
-                    layers = list(range(share["first_layer"], share["first_layer"] + share["layer_count"]))
-                    if layers:
-                        expected["CPU" if share["rank"] == 0 else f"RPC{share['rank'] - 1}"] = layers
-                placed = self.run_as_planned(plan)
-                repeating = sum(share["layer_count"] for share in replica["shares"])
-                placed = {device: [layer for layer in layers if layer < repeating] for device, layers in placed.items()}
-                self.assertEqual({device: layers for device, layers in placed.items() if layers}, expected)
-                self.doCleanups()
-                self.setUp()
-        self.assertGreaterEqual(split, 3, "most of these devices need each other")
+        for path, other in [("rpc", 0), ("fabric", 50)]:
+            split = 0
+            for seed in range(4):
+                with self.subTest(path=path, seed=seed):
+                    done = self.plan(random_devices(seed, other), "--json", "--context", "512", "--data-path", path)
+                    plan = json.loads(done.stdout)
+                    if done.returncode != 0:
+                        self.assertIn("does not fit", plan["error"]["message"])
+                        continue
+                    split += len(plan["replicas"][0]["shares"]) > 1
+                    self.assert_runs_as_planned(plan, path)
+                    self.doCleanups()
+                    self.setUp()
+            self.assertGreaterEqual(split, 2, "most of these devices need each other")
+
+    def assert_runs_as_planned(self, plan, path):
+        replica = plan["replicas"][0]
+        if len(replica["shares"]) > 1:
+            self.assertEqual(replica["data_path"], path)
+        expected = {}
+        for share in replica["shares"]:
+            layers = list(range(share["first_layer"], share["first_layer"] + share["layer_count"]))
+            if not layers:
+                continue
+            if len(replica["shares"]) > 1 and path == "fabric":
+                expected[f"Caravan{len(expected)}"] = layers
+            else:
+                expected["CPU" if share["rank"] == 0 else f"RPC{share['rank'] - 1}"] = layers
+        placed = self.run_as_planned(plan)
+        repeating = sum(share["layer_count"] for share in replica["shares"])
+        placed = {device: [layer for layer in layers if layer < repeating] for device, layers in placed.items()}
+        self.assertEqual({device: layers for device, layers in placed.items() if layers}, expected)
 
     def test_the_text_says_why(self):
         devices = {"devices": [{"name": "new", "kind": "flagship", "memory": "2G"}, {"name": "old", "kind": "budget", "memory": "2G"}]}

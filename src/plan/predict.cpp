@@ -1,0 +1,108 @@
+// What a layout is expected to do: the part of LayoutPlanner that adds up one layout, whatever chose it.
+#include <algorithm>
+
+#include "plan/layout.h"
+
+namespace caravan::plan {
+
+Prediction LayoutPlanner::predict_rpc(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
+                                      Head head) const {
+  Prediction predicted;
+  const int micro = micro_batch(DataPath::rpc, head, devices.size());
+  double step = 0;
+  double batch_sum = 0;
+  double batch_slowest = 0;
+  std::size_t layer = 0;
+  for (std::size_t k = 0; k < devices.size(); ++k) {
+    const DeviceProfile& device = cluster_.devices[devices[k]];
+    const bool is_last = k + 1 == devices.size();
+    const bool has_head = k == 0 ? head == Head::master : head == Head::last_worker && is_last;
+    const DeviceCosts& own = costs(devices[k], k == 0 ? WeightLayout::repacked : WeightLayout::plain);
+    double stage = 0;
+    Bytes weights;
+    for (int n = 0; n < counts[k]; ++n, ++layer) {
+      const std::size_t kind = kind_of_layer_[layer];
+      step += own.decode[kind];
+      stage += micro == kUsualMicroBatch ? own.prefill[kind] : own.small_prefill[kind];
+      weights += work_.layers[layer].weights;
+    }
+    if (has_head) step += own.head_decode;
+    if (has_head) predicted.first_token += own.head_prefill;
+    if (k > 0) {
+      const double result = has_head ? work_.vocabulary : work_.width;
+      step += hop(devices[0], devices[k], result, usage_.parallel);
+      stage += hop(devices[0], devices[k], has_head ? 0 : work_.width, micro);
+      if (has_head) weights += work_.head.weights;
+      predicted.load += send_seconds(*link(devices[0], devices[k]), weights);
+    } else {
+      predicted.load += read_seconds(device, work_.weights);
+    }
+    batch_sum += stage;
+    batch_slowest = std::max(batch_slowest, stage);
+  }
+  // With a tensor override (head on the master) micro-batches go one after the other; without they overlap.
+  const double n_batches = static_cast<double>(kReferencePrompt) / micro;
+  const bool overlaps = head == Head::last_worker && devices.size() > 1;
+  const double prompt = overlaps ? batch_sum + (n_batches - 1) * batch_slowest : n_batches * batch_sum;
+  predicted.first_token += prompt;
+  predicted.prefill = kReferencePrompt / prompt;
+  predicted.decode = usage_.parallel / step;
+  predicted.load_again = predicted.load;
+  return predicted;
+}
+
+/// From device to device and back to the master; micro-batches overlap wherever the head is.
+Prediction LayoutPlanner::predict_fabric(const std::vector<std::size_t>& devices,
+                                         const std::vector<int>& counts, Head head) const {
+  Prediction predicted;
+  const std::size_t master = devices.front();
+  const std::size_t last = devices.back();
+  const auto way = [&](std::size_t from, std::size_t to) { return hand_on(master, from, to, 0); };
+  // The way of one micro-batch, without that of one token.
+  const auto batch_way = [&](std::size_t from, std::size_t to) {
+    return hand_on(master, from, to, 1).cost - way(from, to).cost;
+  };
+  double step = 0;
+  double fill = 0;
+  double slowest = 0;
+  double reading = 0;
+  double sending = 0;
+  std::size_t layer = 0;
+  for (std::size_t k = 0; k < devices.size(); ++k) {
+    const DeviceCosts& own = costs(devices[k], WeightLayout::repacked);
+    double stage = 0;
+    Bytes weights;
+    for (int n = 0; n < counts[k]; ++n, ++layer) {
+      step += own.decode[kind_of_layer_[layer]];
+      stage += own.small_prefill[kind_of_layer_[layer]];
+      weights += work_.layers[layer].weights;
+    }
+    fill += stage;
+    if (k > 0) {
+      step += way(devices[k - 1], devices[k]).cost;
+      fill += batch_way(devices[k - 1], devices[k]);
+      stage += way(devices[k - 1], devices[k]).load;
+      if (k + 1 == devices.size() && head == Head::last_worker) weights += work_.head.weights;
+      sending += send_seconds(*link(master, devices[k]), weights);
+    }
+    slowest = std::max(slowest, stage);
+    if (k == 0 && head == Head::master) weights += work_.head.weights;
+    reading = std::max(reading, read_seconds(cluster_.devices[devices[k]], weights));
+  }
+  const Link back = *link(master, last);
+  const double floats = head == Head::master ? work_.width : 1;
+  const DeviceCosts& at_head = costs(head == Head::master ? master : last, WeightLayout::repacked);
+  step += at_head.head_decode + hand_on_seconds(back, floats, usage_.parallel);
+  if (head == Head::master) step += sampling_seconds(work_.vocabulary, usage_.parallel);
+  fill += hand_on_seconds(back, floats, 1);
+  const double n_batches = static_cast<double>(kReferencePrompt) / kOverlappingMicroBatch;
+  const double prompt = fill + (n_batches - 1) * slowest;
+  predicted.first_token = prompt + at_head.head_prefill;
+  predicted.prefill = kReferencePrompt / prompt;
+  predicted.decode = usage_.parallel / step;
+  predicted.load_again = fabric_start_seconds() + reading;
+  predicted.load = predicted.load_again + hash_seconds(work_.weights) + sending;
+  return predicted;
+}
+
+}  // namespace caravan::plan
