@@ -82,7 +82,8 @@ asio::awaitable<void> pause() {
 }
 
 asio::awaitable<void> send_error(gateway::Responder& responder, const Error& error) {
-  co_await responder.send(http_status_of(error.code), kJson, dump_json({{"error", to_json(error)}}));
+  std::string body = dump_json({{"error", to_json(error)}});
+  co_await responder.send(http_status_of(error.code), kJson, std::move(body));
 }
 
 Error nothing_answered(int seconds) {
