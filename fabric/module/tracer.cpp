@@ -20,6 +20,7 @@ constexpr auto kTick = 10ms;   // of the trace's thread
 constexpr auto kEager = 30ms;  // from question to question at first: they also compare the clocks
 constexpr int kEagerTimes = 8;
 constexpr auto kSteady = 200ms;     // and later
+constexpr auto kTell = 250ms;       // from word to word of how far it is
 constexpr auto kLastAnswers = 10s;  // a worker computes a part of a prompt before it answers
 
 std::string text_of(const Json& json) { return dump_json(json); }
@@ -62,6 +63,7 @@ void Tracer::begin(trace::Request request) {
   request_ = std::move(request);
   began_ = Clock::now();
   told_tokens_ = -1;
+  told_ = {};
   room_ = trace::kMaxSpans;
   asked_.assign(stages.size(), {});
   recorders_.clear();
@@ -128,8 +130,10 @@ void Tracer::ask_who_is_due(Moment now) {
 
 void Tracer::tell_progress(bool done) {
   const int tokens = streams_.trace().tokens();
-  if (tokens == told_tokens_ && !done) return;
+  const auto now = Clock::now();
+  if (!done && (tokens == told_tokens_ || now - told_ < kTell)) return;
   told_tokens_ = tokens;
+  told_ = now;
   const auto text = text_of(to_json(trace::Progress{request_.id, tokens, done}));
   if (auto written = write_file_atomically(folder_ / trace::kProgressFile, text); !written && done)
     std::fputs(fmt::format("caravan-fabric: no trace: {}\n", written.error().message).c_str(), stderr);

@@ -57,6 +57,7 @@ class Tracer {
   trace::Request request_;
   Moment began_{};
   int told_tokens_ = -1;
+  Moment told_{};         ///< the progress, at last
   std::size_t room_ = 0;  ///< for spans
   std::vector<Asked> asked_;
   std::vector<StageRecorder> recorders_;

@@ -70,7 +70,7 @@ class Lines {
 }  // namespace
 
 asio::awaitable<Result<Trace>> ask_for_trace(fs::path socket, int tokens, int seconds,
-                                             std::function<void(int)> on_tokens) {
+                                             TraceProgress on_progress) {
   const auto executor = co_await asio::this_coro::executor;
   engine::HttpAddress address = engine::UnixAddress{std::move(socket)};
   engine::HttpRequest request =
@@ -99,8 +99,9 @@ asio::awaitable<Result<Trace>> ask_for_trace(fs::path socket, int tokens, int se
     if (line->contains("recording")) co_return trace_from(*line);
     Fields fields(*line, "trace");
     const int so_far = fields.small_or("tokens", 0);
+    const bool begun = fields.flag_or("begun", false);
     if (!fields.ok()) co_return fields.error();
-    on_tokens(so_far);
+    on_progress(so_far, begun);
   }
 }
 

@@ -18,9 +18,12 @@ struct Trace {
   trace::Recording recording;
 };
 
-/// At most so many tokens, for at most so many seconds. Calls `on_tokens` with how many there are, at least
-/// once a second. The errors are the node's own; Code::unavailable when it does not answer.
+/// Tokens so far, and whether anything was computed at all since it was asked for.
+using TraceProgress = std::function<void(int tokens, bool begun)>;
+
+/// At most so many tokens, for at most so many seconds. Calls `on_progress` at least once a second. The
+/// errors are the node's own; Code::unavailable when it does not answer.
 boost::asio::awaitable<Result<Trace>> ask_for_trace(fs::path socket, int tokens, int seconds,
-                                                    std::function<void(int)> on_tokens);
+                                                    TraceProgress on_progress);
 
 }  // namespace caravan::app

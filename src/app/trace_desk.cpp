@@ -152,7 +152,7 @@ asio::awaitable<void> TraceDesk::handle(gateway::Request request, gateway::Respo
   if (!id) co_return co_await send_error(responder, id.error());
   if (asked.is_object()) {
     asked["id"] = *id;
-    asked["decode_rows"] = target->parallel;
+    asked["decode_rows"] = static_cast<unsigned>(target->parallel);
   }
   const auto wanted = trace::request_from_json(asked);
   if (!wanted) co_return co_await send_error(responder, wanted.error());
@@ -203,7 +203,7 @@ asio::awaitable<void> TraceDesk::follow(TraceTarget target, std::string id, int 
     if (is_news) last = now_at;
     if (is_news || Clock::now() - told >= kHeartbeat) {
       told = Clock::now();
-      std::string line = dump_json({{"tokens", last ? last->tokens : 0}}) + "\n";
+      std::string line = dump_json({{"begun", last.has_value()}, {"tokens", last ? last->tokens : 0}}) + "\n";
       if (!co_await responder.write(std::move(line))) co_return;
     }
     const auto there = still_there(target);

@@ -99,8 +99,8 @@ struct Bench {
     EXPECT_TRUE(write_file_atomically(file(name), dump_json(json)));
   }
   asio::awaitable<Result<Trace>> ask(int tokens, int seconds) {
-    std::function<void(int)> on_tokens = [this](int so_far) { told = so_far; };
-    return ask_for_trace(control_socket(folder.path()), tokens, seconds, std::move(on_tokens));
+    TraceProgress on_progress = [this](int so_far, bool begun) { told = begun ? so_far : -1; };
+    return ask_for_trace(control_socket(folder.path()), tokens, seconds, std::move(on_progress));
   }
   static asio::awaitable<void> moment() {
     asio::steady_timer timer(co_await asio::this_coro::executor, std::chrono::milliseconds(5));

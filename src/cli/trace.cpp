@@ -64,7 +64,9 @@ class TraceCommand {
  public:
   explicit TraceCommand(const Arguments& arguments)
       : arguments_(arguments),
-        seconds_(arguments.seconds > 0 ? arguments.seconds : kUsualSeconds),
+        seconds_(arguments.seconds > 0  ? arguments.seconds
+                 : arguments.tokens > 0 ? trace::kMostSeconds
+                                        : kUsualSeconds),
         tokens_(arguments.tokens > 0    ? arguments.tokens
                 : arguments.seconds > 0 ? trace::kMostTokens
                                         : kUsualTokens),
@@ -77,20 +79,20 @@ class TraceCommand {
  private:
   asio::awaitable<void> ask_if_quiet();
   asio::awaitable<Result<void>> ask_model();
-  void on_tokens(int tokens);
+  void on_progress(int tokens, bool begun);
   int show(const app::Trace& trace);
 
   const Arguments& arguments_;
   int seconds_;
   int tokens_;
   fs::path socket_;
-  int seen_ = 0;
+  bool begun_ = false;  ///< somebody has asked the model something
   TimePoint began_ = Clock::now();
   ProgressLine progress_{stderr};
 };
 
-void TraceCommand::on_tokens(int tokens) {
-  seen_ = tokens;
+void TraceCommand::on_progress(int tokens, bool begun) {
+  begun_ = begun;
   const auto passed = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - began_);
   if (passed >= kQuiet)
     progress_.update(fmt::format("trace  {} of {} tokens  {} s", tokens, tokens_, passed.count()));
@@ -123,13 +125,13 @@ asio::awaitable<Result<void>> TraceCommand::ask_model() {
 asio::awaitable<void> TraceCommand::ask_if_quiet() {
   asio::steady_timer timer(co_await asio::this_coro::executor, arguments_.ask ? kQuiet - kQuiet : kQuiet);
   co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
-  if (seen_ == 0 && !arguments_.no_ask) {
+  if (!begun_ && !arguments_.no_ask) {
     if (!arguments_.ask) {
       progress_.clear();
       fmt::print(stderr, "nobody asks the model anything: a short request is made\n");
     }
     const auto asked = co_await ask_model();
-    if (!asked && seen_ == 0) {
+    if (!asked && !begun_) {
       progress_.clear();
       fmt::print(stderr, "the request failed: {}\n", asked.error().message);
     }
@@ -139,7 +141,7 @@ asio::awaitable<void> TraceCommand::ask_if_quiet() {
 }
 
 asio::awaitable<Result<app::Trace>> TraceCommand::run() {
-  std::function<void(int)> told = [this](int tokens) { on_tokens(tokens); };
+  app::TraceProgress told = [this](int tokens, bool begun) { on_progress(tokens, begun); };
   auto trace = app::ask_for_trace(socket_, tokens_, seconds_, std::move(told));
   auto outcome = co_await (std::move(trace) || ask_if_quiet());
   if (outcome.index() == 0) co_return std::get<0>(std::move(outcome));
@@ -188,7 +190,7 @@ void add_trace(CLI::App& root, const std::function<void(std::function<int()>)>& 
   command->footer(kExamples);
   command->add_option("--tokens", arguments->tokens, "End after so many (usual: 32)")
       ->check(CLI::Range(1, trace::kMostTokens));
-  command->add_option("--seconds", arguments->seconds, "End after so long (usual: 10)")
+  command->add_option("--seconds", arguments->seconds, "End after so long (usual: 10, with --tokens 60)")
       ->check(CLI::Range(1, trace::kMostSeconds));
   auto* ask = command->add_flag("--ask", arguments->ask, "Ask the model something at once");
   command->add_flag("--no-ask", arguments->no_ask, "Never do so")->excludes(ask);

@@ -21,7 +21,7 @@ TEST(ClockFit, TheQuickestAnswerTellsMost) {
 TEST(ClockFit, ClocksDriftApartInALongTrace) {
   constexpr Nanoseconds kSecond = 1'000'000'000;
   const std::vector<ClockSample> samples{{0, 100, 50}};
-  EXPECT_EQ(fit_clock(samples, 10 * kSecond)->uncertainty, 50 + 10 * 30'000);
+  EXPECT_NEAR(static_cast<double>(fit_clock(samples, 10 * kSecond)->uncertainty), 50 + 10 * 30'000, 2);
   // A quick answer that is far away in time tells less than a slower one in the middle.
   const std::vector<ClockSample> two{{0, 100, 50}, {5 * kSecond, 5 * kSecond + 1000, 5 * kSecond}};
   EXPECT_EQ(fit_clock(two, 10 * kSecond)->offset, -500);

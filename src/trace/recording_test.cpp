@@ -16,9 +16,12 @@ constexpr const char* kGolden =
 
 Json golden() { return *parse_json(kGolden, 4096); }
 
+/// The way through a file.
+Json written(const Json& json) { return *parse_json(dump_json(json), kMaxRecordingBytes); }
+
 void expect_refused(const Json& json, std::string_view because) {
-  const auto read = recording_from_json(json);
-  ASSERT_FALSE(read) << json;
+  const auto read = recording_from_json(written(json));
+  ASSERT_FALSE(read) << because;
   EXPECT_EQ(read.error().code, Code::invalid);
   EXPECT_THAT(read.error().message, HasSubstr(std::string(because)));
 }
@@ -30,7 +33,7 @@ TEST(Recording, IsWrittenAndReadAsItIs) {
   EXPECT_EQ(read->waits[0], (Wait{0, 0, 2, 9}));
   EXPECT_EQ(dump_json(to_json(*read)), kGolden);
   const Recording large = tokens_of_two_stages(20);
-  const auto again = recording_from_json(*parse_json(dump_json(to_json(large)), kMaxRecordingBytes));
+  const auto again = recording_from_json(written(to_json(large)));
   ASSERT_TRUE(again);
   EXPECT_EQ(*again, large);
 }
@@ -88,22 +91,22 @@ TEST(Recording, IsBounded) {
 TEST(Recording, AnotherVersionSaysSo) {
   auto json = golden();
   json["version"] = 2;
-  EXPECT_EQ(recording_from_json(json).error().code, Code::incompatible);
+  EXPECT_EQ(recording_from_json(written(json)).error().code, Code::incompatible);
 }
 
 TEST(Request, IsCheckedAndHasDefaults) {
   const Request request{"ab12", 5, 6, 2};
-  EXPECT_EQ(*request_from_json(to_json(request)), request);
+  EXPECT_EQ(*request_from_json(written(to_json(request))), request);
   EXPECT_EQ(*request_from_json(Json{{"id", "a"}}), (Request{"a", 32, 10, 1}));
   for (const Json& wrong : {Json{{"id", ""}}, Json{{"id", "../x"}}, Json{{"id", "a"}, {"tokens", 0}},
                             Json{{"id", "a"}, {"tokens", kMostTokens + 1}},
                             Json{{"id", "a"}, {"seconds", kMostSeconds + 1}}, Json{{"tokens", 3}}, Json(3)})
-    EXPECT_EQ(request_from_json(wrong).error().code, Code::invalid) << wrong;
+    EXPECT_EQ(request_from_json(written(wrong)).error().code, Code::invalid) << wrong;
 }
 
 TEST(Progress, IsWrittenAndRead) {
   const Progress progress{"ab", 3, true};
-  EXPECT_EQ(*progress_from_json(to_json(progress)), progress);
+  EXPECT_EQ(*progress_from_json(written(to_json(progress))), progress);
   EXPECT_FALSE(progress_from_json(Json{{"id", "ab"}}));
 }
 

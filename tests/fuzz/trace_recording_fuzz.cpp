@@ -1,5 +1,5 @@
-// A recording of a trace, as a module wrote it or somebody else did: what is accepted survives the way back, and
-// is laid out, summed up and drawn whatever it says.
+// A recording of a trace, as a module wrote it or somebody else did: what is accepted survives the way back,
+// and is laid out, summed up and drawn whatever it says.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -18,7 +18,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)trace::progress_from_json(*json);
   const auto recording = trace::recording_from_json(*json);
   if (!recording) return 0;
-  const auto again = trace::recording_from_json(to_json(*recording));
+  const auto sent = parse_json(dump_json(to_json(*recording)), 4 * trace::kMaxRecordingBytes);
+  if (!sent) std::abort();
+  const auto again = trace::recording_from_json(*sent);
   if (!again || *again != *recording) std::abort();
   const trace::Timeline timeline = trace::lay_out(*recording);
   (void)trace::summarize(timeline);
