@@ -126,8 +126,9 @@ std::vector<std::string> trace_lines(const trace::Timeline& timeline, const Trac
   if (summary.tokens > 0) append(lines, table_of(summary, plan, columns));
   if (summary.prompt_parts > 0) {
     lines.push_back("");
-    lines.push_back(fmt::format("  prompts: {} tokens in {} parts, {:.0f} ms", summary.prompt_tokens,
-                                summary.prompt_parts, summary.prompt_ms));
+    lines.push_back(fmt::format("  prompts: {} tokens in {} {}, {:.0f} ms", summary.prompt_tokens,
+                                summary.prompt_parts, summary.prompt_parts == 1 ? "part" : "parts",
+                                summary.prompt_ms));
   }
   const auto draw = [&](const trace::Window& window, const std::string& title) {
     lines.push_back("");

@@ -85,7 +85,7 @@ TEST(TraceReport, ComparesWithThePlan) {
   const std::string text = text_of(trace_plan(view(shares()), "m", timeline()));
   EXPECT_THAT(text, HasSubstr("m: 6 tokens, 20.0 ms each (50.0 tokens/s); planned 20.0 ms"));
   EXPECT_THAT(text, HasSubstr("  ms a token      compute  planned  way to it  planned"));
-  EXPECT_THAT(text, HasSubstr("  tablet          8.00     8.50     2.00       1.50"));
+  EXPECT_THAT(text, HasSubstr("  tablet          8.00     8.50     2.50       1.50"));
   EXPECT_THAT(text, HasSubstr("# computes"));
   EXPECT_THAT(text, Not(HasSubstr("predicts")));
 }
@@ -122,7 +122,7 @@ TEST(TraceReport, IsThereForPrograms) {
   EXPECT_EQ(json["predicted_token_ms"], 20.0);
   EXPECT_EQ(json["stages"][1]["name"], "tablet");
   EXPECT_NEAR(json["stages"][1]["compute_ms"].get<double>(), 8, 0.1);
-  EXPECT_NEAR(json["stages"][1]["wire_ms"].get<double>(), 2, 0.1);
+  EXPECT_NEAR(json["stages"][1]["wire_ms"].get<double>(), 2.5, 0.1);
   EXPECT_EQ(json["stages"][1]["predicted_compute_ms"], 8.5);
   EXPECT_FALSE(json["stages"][0].contains("predicted_hop_ms"));
   EXPECT_TRUE(json["stages"][0].contains("clock_uncertainty_ms"));

@@ -21,8 +21,8 @@ TEST(Summary, SaysWhereATokensTimeGoes) {
   EXPECT_NEAR(ms(one, Kind::send), 0.5, kNear);
   EXPECT_NEAR(ms(one, Kind::wait), 13, kNear);
   EXPECT_NEAR(ms(two, Kind::compute), 8, kNear);
-  EXPECT_NEAR(ms(two, Kind::wire), 2, kNear);
-  EXPECT_NEAR(ms(two, Kind::wait), 10, kNear);
+  EXPECT_NEAR(ms(two, Kind::wire), 2.5, kNear);
+  EXPECT_NEAR(ms(two, Kind::wait), 9.5, kNear);
   EXPECT_NEAR(two.share, 0.4, 0.01);
   EXPECT_NEAR(ms(summary.master, Kind::compute), 2, kNear);
   EXPECT_NEAR(ms(summary.master, Kind::wire), 1, kNear);

@@ -84,10 +84,11 @@ std::map<std::uint32_t, Nanoseconds> all_left(const PlacedSpans& spans) {
   return when;
 }
 
+/// When it began to send what: bytes are there before the system has taken the last of them.
 std::map<std::uint64_t, Nanoseconds> sent_by(const PlacedSpans& spans) {
   std::map<std::uint64_t, Nanoseconds> when;
   for (const Placed& span : spans) {
-    if (span.doing == Doing::send) when[span.detail] = span.time.end;
+    if (span.doing == Doing::send) when[span.detail] = span.time.begin;
   }
   return when;
 }
@@ -111,8 +112,8 @@ std::vector<Travel> from_master(const PlacedSpans& spans, const std::vector<Run>
   return all;
 }
 
-/// To a later stage: from when the one before has sent it until it is there. Where the master hands on, from
-/// when the one before had computed it until this one begins.
+/// To a later stage: from when the one before begins to send it until it is there. Where the master hands on,
+/// from when the one before had computed it until this one begins.
 std::vector<Travel> from_stage(const PlacedSpans& spans, const PlacedSpans& before) {
   const auto sent = sent_by(before);
   auto done = all_left(before);

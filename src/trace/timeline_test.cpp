@@ -53,7 +53,7 @@ TEST(Timeline, IsOnTheMastersClock) {
     expect_about(pieces_of(one, Kind::wire, step), at, at + kMs);
     expect_about(pieces_of(one, Kind::compute, step), at + kMs, at + 6 * kMs + kMs / 2);
     expect_about(pieces_of(one, Kind::send, step), at + 6 * kMs + kMs / 2, at + 7 * kMs);
-    expect_about(pieces_of(two, Kind::wire, step), at + 7 * kMs, at + 9 * kMs);
+    expect_about(pieces_of(two, Kind::wire, step), at + 6 * kMs + kMs / 2, at + 9 * kMs);
     expect_about(pieces_of(two, Kind::compute, step), at + 9 * kMs, at + 17 * kMs);
     expect_about(pieces_of(timeline.master, Kind::wire, step), at + 17 * kMs, at + 18 * kMs);
   }
