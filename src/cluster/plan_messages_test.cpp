@@ -67,6 +67,18 @@ TEST(PlanMessages, GoldenBytesGoThereAndBack) {
   EXPECT_EQ(planned_from_json(Json::parse(kFailedV1))->replicas.error().code, Code::exhausted);
 }
 
+TEST(PlanMessages, WhatSharesArePredictedToTakeIsKept) {
+  Json json = Json::parse(kMadeV1);
+  json["replicas"][0]["shares"][1]["compute"] = 0.25;
+  json["replicas"][0]["shares"][1]["hop"] = 0.125;
+  const auto read = planned_from_json(json);
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(read->replicas->at(0).shares.at(0).compute, 0);
+  EXPECT_EQ(read->replicas->at(0).shares.at(1).compute, 0.25);
+  EXPECT_EQ(read->replicas->at(0).shares.at(1).hop, 0.125);
+  EXPECT_EQ(to_json(*read), json);
+}
+
 TEST(PlanMessages, ARequestGoesThereAndBack) {
   const PlanRequest request = some_request();
   const auto read = plan_request_from_json(*parse_json(dump_json(to_json(request)), 1U << 20U));
