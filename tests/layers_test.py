@@ -9,6 +9,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Folder of src/ -> folders that it may include besides itself.
 MAY_USE = {
     "base": (),
+    "trace": ("base",),
     "model": ("base",),
     "device": ("base",),
     "plan": ("base", "model", "device"),
@@ -17,10 +18,10 @@ MAY_USE = {
     "cluster": ("base", "model", "device", "plan", "link", "engine"),
     "gateway": ("base", "engine"),
     "doctor": ("base", "model", "device", "plan", "link", "engine", "cluster", "gateway"),
-    "app": ("base", "model", "device", "plan", "link", "engine", "cluster", "gateway", "doctor"),
-    "cli": ("base", "model", "device", "plan", "link", "engine", "cluster", "gateway", "doctor", "app"),
+    "app": ("base", "trace", "model", "device", "plan", "link", "engine", "cluster", "gateway", "doctor"),
+    "cli": ("base", "trace", "model", "device", "plan", "link", "engine", "cluster", "gateway", "doctor", "app"),
 }
-FABRIC_MAY_USE = ("base",)
+FABRIC_MAY_USE = ("base", "trace")
 MAX_LINES = 400
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')

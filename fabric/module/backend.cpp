@@ -8,6 +8,7 @@
 #include "fabric/module/describe.h"
 #include "fabric/module/device.h"
 #include "fabric/module/upload.h"
+#include "fabric/ops/check.h"
 
 namespace caravan::fabric {
 namespace {
@@ -92,6 +93,15 @@ std::optional<std::uint64_t> graph_at_worker(StageDevice& device, const ggml_cgr
   return id;
 }
 
+/// Tokens that go through a graph: the rows of what it computes first. What it ends with may be less.
+std::uint32_t rows_of(const ggml_cgraph& graph) {
+  for (int i = 0; i < graph.n_nodes; ++i) {
+    const auto& node = *graph.nodes[i];
+    if (!ops::is_view_only(node.op) && !ggml_is_empty(&node)) return static_cast<std::uint32_t>(node.ne[1]);
+  }
+  return 0;
+}
+
 /// Asks for the results that were read after such a graph before; the last request, 0 when there are none.
 std::uint32_t ask_ahead(StageDevice& device, const ggml_cgraph& graph) {
   std::uint32_t last = 0;
@@ -111,9 +121,14 @@ ggml_status graph_compute(ggml_backend_t backend, ggml_cgraph* graph) {
   if (device.references != nullptr && !device.references->complete()) return GGML_STATUS_FAILED;
   const std::lock_guard guard(device.lock);
   device.ahead.clear();
+  if (device.tracer != nullptr) device.tracer->look();
   const auto id = graph_at_worker(device, *graph);
   if (!id) return GGML_STATUS_FAILED;
-  if (*id != 0) device.streams.say(device.stage, Run{*id});
+  if (*id != 0) {
+    device.streams.say(device.stage, Run{*id});
+    auto& trace = device.streams.trace();
+    if (trace.on()) trace.said(device.stage, *id, rows_of(*graph), Clock::now());
+  }
   const auto request = ask_ahead(device, *graph);
   // Until the last stage has its part there is more to say at once: all of it goes in one packet a stage. So
   // it is until the last part of a graph whose tensors are split.

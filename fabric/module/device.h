@@ -15,6 +15,7 @@
 #include "fabric/module/read_ahead.h"
 #include "fabric/module/references.h"
 #include "fabric/module/streams.h"
+#include "fabric/module/tracer.h"
 
 namespace caravan::fabric {
 
@@ -30,6 +31,7 @@ struct StageDevice {
   ggml_backend_device device;     ///< this is its context
   ggml_backend_buffer_type buffers;
   References* references = nullptr;  ///< null when all weights are sent
+  Tracer* tracer = nullptr;          ///< of the first stage; null for all others
 
   std::mutex lock;  ///< guards what follows
   GraphCache graphs;

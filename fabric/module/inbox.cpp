@@ -41,6 +41,11 @@ Result<void> Inbox::take(const Missing& missing) {
   return {};
 }
 
+Result<void> Inbox::take(const Timeline& timeline) {
+  if (others_.erase(timeline.request) == 0) return malformed(Type::timeline, "nobody asked for it");
+  return {};
+}
+
 std::vector<MissingWeight> Inbox::missing() { return std::exchange(missing_, {}); }
 
 void Inbox::give_up() {

@@ -17,13 +17,14 @@ class Inbox {
   /// The request number for a GET of `to.size()` bytes, at least one. `to` has to live until it has come or
   /// give_up().
   std::uint32_t expect(std::span<char> to);
-  /// For a PING or a WEIGHTS_END.
+  /// For a PING, a WEIGHTS_END or a STATS.
   std::uint32_t expect_other();
 
   /// Code::invalid for what nobody asked for, is out of order or too long.
   Result<void> take(const Data& data);
   Result<void> take(const Pong& pong);
   Result<void> take(const Missing& missing);
+  Result<void> take(const Timeline& timeline);
 
   bool waits_for(std::uint32_t request) const {
     return reads_.contains(request) || others_.contains(request);
@@ -42,7 +43,7 @@ class Inbox {
   };
   std::uint32_t last_ = 0;
   std::map<std::uint32_t, Read> reads_;
-  std::set<std::uint32_t> others_;  ///< PONGs and MISSINGs
+  std::set<std::uint32_t> others_;  ///< PONGs, MISSINGs and TIMELINEs
   std::vector<MissingWeight> missing_;
 };
 

@@ -86,6 +86,7 @@ Result<Plan> parse_plan(std::string_view text) {
   const auto timeout = fields.small_or("timeout_ms", static_cast<int>(plan.timeout.count()));
   const auto model = fields.text_or("model", "");
   const auto manifests = fields.text_or("manifests", "");
+  const auto trace = fields.text_or("trace", "");
   const auto stages = fields.list("stages");
   if (head != "master" && head != "worker") fields.fail("head", "has to be 'master' or 'worker'");
   if (timeout < kShortestTimeout || timeout > kLongestTimeout)
@@ -96,6 +97,7 @@ Result<Plan> parse_plan(std::string_view text) {
   if (!fields.ok()) return fields.error();
   plan.model = model;
   plan.manifests = manifests;
+  plan.trace = trace;
   plan.head = head == "master" ? HeadPlace::master : HeadPlace::worker;
   plan.timeout = std::chrono::milliseconds(timeout);
   plan.stages.reserve(stages.size());

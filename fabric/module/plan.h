@@ -34,6 +34,7 @@ struct Plan {
   /// The GGUF file that llama-server loads: its weights go by reference. Empty: all are sent.
   std::filesystem::path model;
   std::filesystem::path manifests;  ///< folder where the hashes of models are kept; needed with a model
+  std::filesystem::path trace;      ///< folder where traces are asked for and left; empty: there are none
   std::chrono::milliseconds timeout{8000};  ///< a worker that is silent for so long has failed
 
   /// Where the worker of `from` reaches that of `to`; empty when it does not.

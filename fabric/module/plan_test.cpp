@@ -47,15 +47,17 @@ TEST(Plan, IsReadWithItsDefaults) {
   EXPECT_EQ(plan->stages[0].threads, 0U);
   EXPECT_EQ(plan->head, HeadPlace::master);
   EXPECT_EQ(plan->timeout.count(), 8000);
+  EXPECT_TRUE(plan->trace.empty());
 }
 
 TEST(Plan, IsReadWithAllItsFields) {
-  Json json = {{"stages", {stage(), stage()}}, {"head", "worker"}, {"timeout_ms", 500}};
+  Json json = {{"stages", {stage(), stage()}}, {"head", "worker"}, {"timeout_ms", 500}, {"trace", "/t"}};
   json["stages"][1].update({{"name", "tablet"}, {"peer", "[::1]:5000"}, {"threads", 4}});
   const auto plan = parse_plan(json.dump());
   ASSERT_TRUE(plan) << plan.error().message;
   ASSERT_EQ(plan->stages.size(), 2U);
   EXPECT_EQ(plan->stages[1].name, "tablet");
+  EXPECT_EQ(plan->trace, "/t");
   EXPECT_EQ(plan->stages[1].peer, "[::1]:5000");
   EXPECT_EQ(plan->stages[1].threads, 4U);
   EXPECT_EQ(plan->head, HeadPlace::worker);

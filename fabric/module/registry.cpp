@@ -48,6 +48,7 @@ Result<std::unique_ptr<Registry>> Registry::open(const std::filesystem::path& fi
 
 Registry::Registry(std::unique_ptr<Streams> streams, std::optional<Contents> contents)
     : streams_(std::move(streams)),
+      tracer_(*streams_, streams_->plan().trace),
       registry_{GGML_BACKEND_API_VERSION, {registry_name, device_count, device_at, function_called}, this} {
   if (contents) references_ = std::make_unique<References>(*streams_, std::move(*contents));
   const auto count = streams_->plan().stages.size();
@@ -56,6 +57,7 @@ Registry::Registry(std::unique_ptr<Streams> streams, std::optional<Contents> con
     devices_.push_back(std::make_unique<StageDevice>(*streams_, i, &registry_));
     devices_.back()->references = references_.get();
   }
+  devices_.front()->tracer = &tracer_;
 }
 
 }  // namespace caravan::fabric

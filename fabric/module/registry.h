@@ -26,6 +26,7 @@ class Registry {
 
   std::unique_ptr<Streams> streams_;
   std::unique_ptr<References> references_;  ///< may be null
+  Tracer tracer_;
   ggml_backend_reg registry_;
   std::vector<std::unique_ptr<StageDevice>> devices_;
 };

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -178,6 +179,25 @@ std::vector<MissingWeight> Streams::take_missing(std::size_t stage) {
   return stages_[stage]->inbox.missing();
 }
 
+void Streams::ask_timeline(std::size_t stage, StatsAction action) {
+  say(stage, Stats{expect_other(stage), action});
+}
+
+std::vector<Streams::ToldTimeline> Streams::take_timelines(std::size_t stage) {
+  const std::lock_guard lock(reading_);
+  return std::exchange(stages_[stage]->timelines, {});
+}
+
+Result<void> Streams::take_timeline(std::size_t stage, std::string_view payload) {
+  auto timeline = read_message<Timeline>(payload);
+  if (!timeline) return timeline.error();
+  const auto now = Clock::now();
+  const std::lock_guard lock(reading_);
+  if (auto taken = stages_[stage]->inbox.take(*timeline); !taken) return taken;
+  stages_[stage]->timelines.push_back({std::move(*timeline), now});
+  return {};
+}
+
 bool Streams::wait_until(std::size_t stage, const std::function<bool()>& done) {
   if (!flush()) return false;
   const auto began = Clock::now();
@@ -192,6 +212,7 @@ bool Streams::wait_until(std::size_t stage, const std::function<bool()>& done) {
     lock.lock();
     if (!failed_ && !done()) news_.wait_until(lock, look);
   }
+  if (trace_.on()) trace_.waited(stage, began, Clock::now());
   return !failed_;
 }
 
@@ -262,6 +283,7 @@ Result<void> Streams::take(std::size_t stage, Type type, std::string_view payloa
   if (type == Type::data) taken = take_in<Data>(stage, payload);
   if (type == Type::pong) taken = take_in<Pong>(stage, payload);
   if (type == Type::missing) taken = take_in<Missing>(stage, payload);
+  if (type == Type::timeline) taken = take_timeline(stage, payload);
   news_.notify_all();
   return taken;
 }

@@ -17,6 +17,7 @@
 #include "fabric/module/inbox.h"
 #include "fabric/module/liveness.h"
 #include "fabric/module/plan.h"
+#include "fabric/module/trace_log.h"
 #include "fabric/net/frame_reader.h"
 #include "fabric/wire/graph.h"
 
@@ -55,6 +56,17 @@ class Streams {
   std::uint32_t ask_missing(std::size_t stage);
   /// What has come of that since the last call.
   std::vector<MissingWeight> take_missing(std::size_t stage);
+  /// Says STATS. The answer is the caller's to fetch: nobody waits for it here.
+  void ask_timeline(std::size_t stage, StatsAction action);
+  struct ToldTimeline {
+    Timeline timeline;
+    Moment came;
+  };
+  /// What has come of that since the last call.
+  std::vector<ToldTimeline> take_timelines(std::size_t stage);
+  /// The master's own part of a trace.
+  TraceLog& trace() { return trace_; }
+  const TraceLog& trace() const { return trace_; }
   /// Blocks until the stage has worked off all that was said to it.
   bool settle(std::size_t stage);
 
@@ -80,13 +92,14 @@ class Streams {
     Channel channel;
     FrameReader answers;
     Device device;
-    Outgoing out;  // guarded by writing_
-    Inbox inbox;   // guarded by reading_
-    Moment heard;  // guarded by reading_: when bytes came last
+    Outgoing out;                         // guarded by writing_
+    Inbox inbox;                          // guarded by reading_
+    Moment heard;                         // guarded by reading_: when bytes came last
+    std::vector<ToldTimeline> timelines;  // guarded by reading_
     std::thread reader;
   };
 
-  explicit Streams(Plan plan) : plan_(std::move(plan)) {}
+  explicit Streams(Plan plan) : plan_(std::move(plan)), trace_(plan_.stages.size()) {}
   Result<void> connect(std::size_t stage, const std::string& engine);
   void introduce(std::size_t stage);
   void flush_if_much(std::size_t stage);
@@ -99,10 +112,12 @@ class Streams {
   std::string no_sign_of_life() const;
   void read_answers(std::size_t stage);
   Result<void> take(std::size_t stage, Type type, std::string_view payload);
+  Result<void> take_timeline(std::size_t stage, std::string_view payload);
   template <typename M>
   Result<void> take_in(std::size_t stage, std::string_view payload);
 
   Plan plan_;
+  TraceLog trace_;
   std::uint64_t session_ = 0;  // random: tells this start from others
   std::vector<std::unique_ptr<Connection>> stages_;
   std::mutex writing_;  // before reading_ where both are held

@@ -152,7 +152,7 @@ struct Span {
   Doing doing = Doing::compute;
   std::uint64_t begin_ns = 0;  ///< on the worker's own steady clock
   std::uint64_t end_ns = 0;
-  std::uint64_t detail = 0;  ///< compute: graph id; wait_peer and send: tag; load: bytes
+  std::uint64_t detail = 0;  ///< compute: graph id; wait_peer and send: tag, 0 for a GET; load: bytes
   bool operator==(const Span&) const = default;
 
   template <typename Self, typename Io>

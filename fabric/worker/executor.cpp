@@ -114,12 +114,15 @@ Result<void> Executor::operator()(const Get& command) {
     if (const auto there = opened_->memory.check(command.region); !there) return there.error();
     return answer_with(Data{command.request, 0, {}});
   }
+  const std::uint64_t begin = timeline_.on() ? now_ns() : 0;
   std::uint64_t offset = 0;
-  return opened_->memory.get(command.region, [&](std::string_view piece) {
+  auto given = opened_->memory.get(command.region, [&](std::string_view piece) {
     auto sent = answer_with(Data{command.request, offset, piece});
     offset += piece.size();
     return sent;
   });
+  timeline_.add(Doing::send, begin, 0);
+  return given;
 }
 
 Result<void> Executor::operator()(const Send& command) {

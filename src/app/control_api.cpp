@@ -70,6 +70,8 @@ asio::awaitable<void> handle_control(const ControlPort& port, gateway::Request r
   } else if (call == "POST /v1/stop") {
     co_await responder.send(202, kJson, "{}");
     port.stop();
+  } else if (call == "POST /v1/trace" && port.trace != nullptr) {
+    co_await port.trace->handle(std::move(request), responder);
   } else if (port.cluster != nullptr && request.target.starts_with("/v1/cluster")) {
     co_await handle_cluster(*port.cluster, std::move(request), responder);
   } else {

@@ -10,6 +10,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
+#include "app/trace_desk.h"
 #include "engine/fabric_worker.h"
 #include "engine/llama_server.h"
 #include "engine/rpc_server.h"
@@ -173,7 +174,9 @@ Result<void> EngineRole::Inner::add_fabric(engine::MasterArguments& arguments) {
   // Stages work on different parts of a prompt at once, when it comes in parts.
   if (arguments.ubatch == 0) arguments.ubatch = engine::kFabricMicroBatch;
   const fs::path plan = log.parent_path() / "fabric-plan.json";
-  const std::string text = engine::fabric_plan(stages, arguments.head, arguments.model, weights->manifests());
+  if (auto made = make_empty_trace_folder(log.parent_path()); !made) return made.error();
+  const std::string text = engine::fabric_plan(stages, arguments.head, arguments.model, weights->manifests(),
+                                               trace_folder(log.parent_path()));
   if (auto written = write_file_atomically(plan, text); !written) return written.error();
   arguments.fabric = engine::FabricUse{files->module, plan};
   return {};
@@ -228,6 +231,8 @@ asio::awaitable<void> EngineRole::stop() {
   if (inner_->fabric_worker) co_await inner_->fabric_worker->stop(kStopGrace);
   inner_->hand_off.reset();
   inner_->tunnels.clear();
+  if (inner_->uses_fabric() && inner_->assignment.role == cluster::Role::master)
+    remove_trace_folder(inner_->log.parent_path());
 }
 
 double EngineRole::Inner::progress() const {

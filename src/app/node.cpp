@@ -42,6 +42,7 @@ struct Node::Inner {
   Result<void> listen();
   cluster::NodeState state() const;
   gateway::ReplicaView own_replica() const;
+  Result<TraceTarget> what_to_trace() const;
   gateway::Replicas replicas();
   Result<void> join_cluster();
   void stop();
@@ -59,6 +60,7 @@ struct Node::Inner {
   bool role_stopping = false;
   bool stopped = false;
   std::int64_t created = 0;
+  TraceDesk trace_desk{[this]() { return what_to_trace(); }};
   ControlPort control_port;
   std::unique_ptr<ClusterSide> cluster;  ///< null without one
   std::unique_ptr<gateway::OpenAiApi> api;
@@ -71,7 +73,10 @@ fs::path control_socket(const fs::path& state_folder) { return state_folder / "n
 Result<void> Node::Inner::listen() {
   control_port = {[this]() { return state(); },
                   [this](cluster::Assignment assignment) { return assign(std::move(assignment)); },
-                  [this]() { stop(); }, &change, nullptr};
+                  [this]() { stop(); },
+                  &change,
+                  nullptr,
+                  &trace_desk};
   auto control =
       gateway::HttpServer::listen(executor, engine::UnixAddress{control_socket(options.state_folder)}, {},
                                   [this](gateway::Request request, gateway::Responder& responder) {
@@ -176,6 +181,13 @@ gateway::ReplicaView Node::Inner::own_replica() const {
     view.phase = gateway::ReplicaView::Phase::loading;
   }
   return view;
+}
+
+Result<TraceTarget> Node::Inner::what_to_trace() const {
+  const cluster::Assignment* const assignment = role ? &role->assignment() : nullptr;
+  const bool is_elsewhere = assignment == nullptr || assignment->role != cluster::Role::master;
+  const Json view = cluster && is_elsewhere ? cluster->view() : Json();  // tells where it is
+  return trace_target(state(), assignment, options.state_folder, view);
 }
 
 /// The newest order counts; an older one comes from a controller that was replaced. The same one again

@@ -28,6 +28,7 @@
 #include "cli/serve.h"
 #include "cli/status.h"
 #include "cli/stop.h"
+#include "cli/trace.h"
 #include "cli/up.h"
 
 namespace caravan::cli {
@@ -41,6 +42,7 @@ constexpr const char* kFooter = R"(Examples:
   caravan up -d                     this device's node, in the background
   caravan chat                      talk to the model that it serves
   caravan logs -f                   what it does
+  caravan trace                     where the time of a token goes
   caravan stop                      end it
   caravan models list               models that Caravan knows, and which are here
   caravan plan llama-3.2-1b         who would carry what of it, how fast, and why
@@ -100,6 +102,7 @@ int run(int argc, char** argv) {
   add_members(root, choose);
   add_chat(root, choose);
   add_logs(root, choose);
+  add_trace(root, choose);
   add_stop(root, choose);
   add_models(root, choose);
   add_device(root, choose);

@@ -21,15 +21,18 @@ void check_version(Fields& fields) {
 }
 
 Json to_json(const plan::Share& share) {
-  return {{"device", share.device},
-          {"first_layer", share.first_layer},
-          {"layers", share.layer_count},
-          {"threads", share.threads},
-          {"weights", share.weights.count},
-          {"kv_cache", share.kv_cache.count},
-          {"overhead", share.overhead.count},
-          {"budget", share.budget.count},
-          {"reason", share.reason}};
+  Json value{{"device", share.device},
+             {"first_layer", share.first_layer},
+             {"layers", share.layer_count},
+             {"threads", share.threads},
+             {"weights", share.weights.count},
+             {"kv_cache", share.kv_cache.count},
+             {"overhead", share.overhead.count},
+             {"budget", share.budget.count},
+             {"reason", share.reason}};
+  if (share.compute > 0) value["compute"] = share.compute;
+  if (share.hop > 0) value["hop"] = share.hop;
+  return value;
 }
 
 Json to_json(const plan::Plan& plan) {
@@ -65,6 +68,8 @@ void read_share(Fields& parent, const Json& value, plan::Plan& plan) {
   share.overhead = Bytes{fields.whole("overhead")};
   share.budget = Bytes{fields.whole("budget")};
   share.reason = fields.text_or("reason", "");
+  share.compute = fields.number_or("compute", 0);
+  share.hop = fields.number_or("hop", 0);
   if (share.device.empty() || share.device.size() > kMostTextBytes) fields.fail("device", "must be an id");
   const plan::Share* before = plan.shares.empty() ? nullptr : &plan.shares.back();
   const int next = before == nullptr ? 0 : before->first_layer + before->layer_count;

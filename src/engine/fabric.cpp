@@ -38,7 +38,7 @@ Result<FabricWeights> fabric_weights() {
 }
 
 std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement head, const fs::path& model,
-                        const fs::path& manifests) {
+                        const fs::path& manifests, const fs::path& trace) {
   Json list = Json::array();
   for (const FabricStage& stage : stages) {
     list.push_back({{"name", stage.name},
@@ -50,7 +50,8 @@ std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement he
   return dump_json({{"stages", std::move(list)},
                     {"head", head == HeadPlacement::master ? "master" : "worker"},
                     {"model", model.string()},
-                    {"manifests", manifests.string()}});
+                    {"manifests", manifests.string()},
+                    {"trace", trace.string()}});
 }
 
 Result<std::string> new_fabric_key() {

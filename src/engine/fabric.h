@@ -43,10 +43,10 @@ struct FabricWeights {
 /// In Caravan's home. The store's limit is $CARAVAN_STORE_LIMIT ("8 GiB"); Code::invalid when it is no size.
 Result<FabricWeights> fabric_weights();
 
-/// What the module reads. `model` and `manifests`: of the weights that go by reference. Holds keys: only for
-/// a file that nobody else can read.
+/// What the module reads. `model` and `manifests`: of the weights that go by reference. `trace`: the folder
+/// where traces are asked for. Holds keys: only for a file that nobody else can read.
 std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement head, const fs::path& model,
-                        const fs::path& manifests);
+                        const fs::path& manifests, const fs::path& trace);
 
 /// 32 random bytes, in hexadecimal.
 Result<std::string> new_fabric_key();

@@ -40,14 +40,15 @@ class FabricWorkerTest : public testing::Test {
 TEST(Fabric, ThePlanHasWhatTheModuleReads) {
   const std::vector<FabricStage> stages{{"here", {"127.0.0.1", 4000}, "", "k0", 2},
                                         {"there", {"127.0.0.1", 4001}, "127.0.0.1:4001", "k1", 0}};
-  const auto plan = Json::parse(fabric_plan(stages, HeadPlacement::master, "/a.gguf", "/m"));
+  const auto plan = Json::parse(fabric_plan(stages, HeadPlacement::master, "/a.gguf", "/m", "/t"));
   EXPECT_EQ(plan["head"], "master");
   EXPECT_EQ(plan["model"], "/a.gguf");
   EXPECT_EQ(plan["manifests"], "/m");
   EXPECT_EQ(plan["stages"].size(), 2U);
   EXPECT_EQ(plan["stages"][0]["address"], "127.0.0.1:4000");
   EXPECT_EQ(plan["stages"][1]["peer"], "127.0.0.1:4001");
-  EXPECT_EQ(Json::parse(fabric_plan(stages, HeadPlacement::last_worker, "/a.gguf", "/m"))["head"], "worker");
+  EXPECT_EQ(Json::parse(fabric_plan(stages, HeadPlacement::last_worker, "/a.gguf", "/m", "/t"))["head"],
+            "worker");
 }
 
 TEST(Fabric, TheStoresLimitIsASize) {
