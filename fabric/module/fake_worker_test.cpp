@@ -51,6 +51,11 @@ void FakeWorker::freeze() {
   frozen_ = true;
 }
 
+void FakeWorker::stand_still() {
+  const std::lock_guard guard(lock_);
+  stands_ = true;
+}
+
 void FakeWorker::close_connection() {
   const std::lock_guard guard(lock_);
   if (channel_ != nullptr) channel_->shut_down();
@@ -121,7 +126,8 @@ void FakeWorker::serve() {
 void FakeWorker::beat() {
   std::unique_lock guard(lock_);
   for (std::uint32_t count = 1; channel_ != nullptr && !frozen_; ++count) {
-    if (!channel_->write_all(reply(Beat{count}), kPatience)) return;
+    const Progress progress{stands_ ? Doing::wait_command : Doing::compute, 0};
+    if (!channel_->write_all(reply(Beat{count}) + reply(progress), kPatience)) return;
     beats_ = count;
     news_.notify_all();
     news_.wait_for(guard, pulse_, [this] { return channel_ == nullptr; });

@@ -1,9 +1,9 @@
 #include "fabric/net/seal.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <array>
-
-#include <zlib.h>
 
 #include "fabric/wire/fields.h"
 #include "fabric/wire/limits.h"
@@ -26,7 +26,7 @@ std::uint16_t Seal::next(std::string_view header, std::string_view payload) {
 }
 
 void Seal::put(std::string& bytes, std::size_t from) {
-  while (from < bytes.size()) {
+  while (from < bytes.size() && bytes.size() - from >= kHeaderBytes) {
     const std::string_view frame = std::string_view(bytes).substr(from);
     std::uint32_t size = 0;
     FieldReader(frame.substr(0, sizeof(size))).number(size);

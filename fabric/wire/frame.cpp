@@ -54,6 +54,7 @@ constexpr std::array<Row, 34> kTypes{{
     {Type::pong, "PONG", kWorker, kSmall},
     {Type::error, "ERROR", kWorker, 4 * kMaxText},
     {Type::beat, "BEAT", kWorker, kSmall},
+    {Type::progress, "PROGRESS", kWorker, kSmall},
     {Type::hand_off, "HAND_OFF", kPeer, kWithChunk},
 }};
 

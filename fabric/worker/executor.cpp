@@ -8,6 +8,22 @@
 #include "fabric/worker/all_reduce.h"
 
 namespace caravan::fabric::worker {
+namespace {
+
+/// Says what is done as long as it lives.
+class Now {
+ public:
+  Now(std::atomic<Doing>& place, Doing doing) : place_(place), before_(place.exchange(doing)) {}
+  Now(const Now&) = delete;
+  Now& operator=(const Now&) = delete;
+  ~Now() { place_ = before_; }
+
+ private:
+  std::atomic<Doing>& place_;
+  const Doing before_;
+};
+
+}  // namespace
 
 Executor::Executor(const WorkerSettings& settings, Mailbox& mailbox, WeightSource& weights, Ways ways)
     : settings_(settings),
@@ -32,6 +48,8 @@ Result<void> Executor::answer_with(const M& message) {
 }
 
 Result<void> Executor::execute(Type type, std::string_view payload) {
+  const Now now(doing_, Doing::compute);
+  ++done_;
   const bool opens = type == Type::open;
   if (opens == (opened_ != nullptr)) {
     return Error{Code::invalid,
@@ -134,6 +152,7 @@ Result<void> Executor::operator()(const Send& command) {
 
 Result<void> Executor::give(std::uint32_t stage, std::uint64_t tag, Format format, std::string_view bytes) {
   const std::uint64_t begin = timeline_.on() ? now_ns() : 0;
+  const Now now(doing_, Doing::send);
   const auto way = peers_.to(stage);
   if (!way) return way.error();
   auto sent = hand_off(**way, tag, format, bytes, settings_.patience);
@@ -150,6 +169,7 @@ Result<void> Executor::operator()(const Receive& command) {
 
 Result<std::string> Executor::take(std::uint32_t stage, std::uint64_t tag, std::uint64_t size) {
   const std::uint64_t begin = timeline_.on() ? now_ns() : 0;
+  const Now now(doing_, Doing::wait_peer);
   auto parcel =
       mailbox_.take({session_, stage, tag}, std::chrono::steady_clock::now() + settings_.hand_off_time);
   timeline_.add(Doing::wait_peer, begin, tag);
