@@ -20,7 +20,7 @@ struct Row {
 constexpr std::size_t kSmall = 64;
 constexpr std::size_t kWithChunk = kMaxChunk + kSmall;
 
-constexpr std::array<Row, 34> kTypes{{
+constexpr std::array<Row, 35> kTypes{{
     {Type::hello, "HELLO", kWorker | kMaster | kPeer, kMaxGreetingPayload},
     {Type::proof, "PROOF", kWorker | kMaster | kPeer, kSmall},
     {Type::welcome, "WELCOME", kWorker, kMaxDevices * 512},
