@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "fabric/wire/messages.h"
+#include "fabric/wire/weight_messages.h"
 
 namespace caravan::fabric {
 namespace {

@@ -150,7 +150,7 @@ class Miniature {
     return result;
   }
 
-  const std::vector<ggml_backend_t> backends_;
+  std::vector<ggml_backend_t> backends_;
   std::vector<Handle<ggml_context>> contexts_;
   std::vector<Handle<ggml_backend_buffer>> buffers_;
   std::vector<std::vector<ggml_tensor*>> weights_;

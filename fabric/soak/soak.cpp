@@ -10,13 +10,14 @@
 
 #include <fmt/format.h>
 
+#include "fabric/ops/engine.h"
 #include "fabric/soak/rig.h"
 #include "fabric/worker/server.h"
 
 namespace caravan::fabric::soak {
 namespace {
 
-constexpr Milliseconds kLongTimeout{60000};
+const Milliseconds kLongTimeout = Plan{}.timeout;
 /// For faults that are seen by the time-out alone. Workers beat at most ten times a second.
 constexpr Milliseconds kShortTimeout{500};
 constexpr Milliseconds kReleaseTime{60000};
@@ -82,7 +83,7 @@ class Lane {
   }
 
  private:
-  static std::string engine() { return worker::engine_build(); }
+  static std::string engine() { return engine_build(); }
 
   Plan plan(bool by_reference, Milliseconds timeout) const {
     Plan made;
