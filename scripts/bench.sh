@@ -3,17 +3,21 @@
 bench_command() {
   local name=${1:-}
   case $name in
-    plan | tunnel | replicas | fabric) ;;
-    *) fail "./run bench has no '$name'" "./run bench plan, tunnel, replicas or fabric; each has --help" 2 ;;
+    plan | tunnel | replicas | fabric | ops | soak) ;;
+    *) fail "./run bench has no '$name'" "./run bench plan, tunnel, replicas, fabric, ops or soak; each has --help" 2 ;;
   esac
   shift
-  check_lab_rights
+  if [[ $name != ops && $name != soak ]]; then check_lab_rights; fi
   ensure_packages packages_to_build packages_to_lab
   ensure_engine
   mkdir -p build
   with_lock build/lock build_preset release caravan caravan_worker ggml_caravan lab_net lab_random_model \
-    lab_tunnel_cost
+    lab_tunnel_cost lab_soak_fabric
   if [[ $name == replicas ]]; then exec python3 lab/bench_replicas.py "$@"; fi
+  if [[ $name == soak ]]; then exec python3 lab/bench_soak.py "$@"; fi
   ensure_engine_source # its vocabularies make the models
+  if [[ $name == ops ]]; then
+    exec python3 lab/bench_ops.py --source "$ENGINE_SOURCE" --ggml "$GGML_FOLDER" --engine "$CACHE/engine/$ENGINE_KEY" --cache "$CACHE" "$@"
+  fi
   exec python3 "lab/bench_$name.py" --vocabularies "$ENGINE_SOURCE/models" "$@"
 }

@@ -34,6 +34,8 @@ class FakeWorker {
   void answer(Type type, Answer answer);
   /// It goes on reading but says and does nothing and beats no more, as a frozen one would.
   void freeze();
+  /// It beats, but says that it waits for a command, whatever it is told.
+  void stand_still();
   void close_connection();
 
   /// All that came after the greeting, in order: types, and payloads of one type.
@@ -57,6 +59,7 @@ class FakeWorker {
   std::map<Type, Answer> answers_;
   std::map<std::uint32_t, std::string> memory_;
   bool frozen_ = false;
+  bool stands_ = false;
   Channel* channel_ = nullptr;
   std::chrono::milliseconds pulse_{0};
   std::uint32_t beats_ = 0;

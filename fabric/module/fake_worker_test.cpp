@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "fabric/wire/messages.h"
+#include "fabric/wire/weight_messages.h"
 
 namespace caravan::fabric {
 namespace {
@@ -49,6 +50,11 @@ void FakeWorker::answer(Type type, Answer answer) {
 void FakeWorker::freeze() {
   const std::lock_guard guard(lock_);
   frozen_ = true;
+}
+
+void FakeWorker::stand_still() {
+  const std::lock_guard guard(lock_);
+  stands_ = true;
 }
 
 void FakeWorker::close_connection() {
@@ -121,7 +127,8 @@ void FakeWorker::serve() {
 void FakeWorker::beat() {
   std::unique_lock guard(lock_);
   for (std::uint32_t count = 1; channel_ != nullptr && !frozen_; ++count) {
-    if (!channel_->write_all(reply(Beat{count}), kPatience)) return;
+    const Progress progress{stands_ ? Doing::wait_command : Doing::compute, 0};
+    if (!channel_->write_all(reply(Beat{count}) + reply(progress), kPatience)) return;
     beats_ = count;
     news_.notify_all();
     news_.wait_for(guard, pulse_, [this] { return channel_ == nullptr; });

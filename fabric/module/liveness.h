@@ -18,6 +18,10 @@ using Duration = std::chrono::steady_clock::duration;
 std::optional<std::size_t> silent_stage(std::span<const Moment> heard, Moment began, Moment now,
                                         Duration timeout);
 
+/// No stage has moved for `timeout`, while somebody waited: what they wait for will not come. `moved` is when
+/// each did something last; beating is nothing.
+bool stand_still(std::span<const Moment> moved, Moment began, Moment now, Duration timeout);
+
 /// When silent_stage() has an answer at the earliest, if nothing is heard until then.
 Moment next_deadline(std::span<const Moment> heard, Moment began, Duration timeout);
 

@@ -30,7 +30,16 @@ TEST(Liveness, SilenceBeforeTheWaitDoesNotCount) {
   EXPECT_EQ(silent_stage(heard, kStart + 60s, kStart + 68s, 8s), 0U);
 }
 
+TEST(Liveness, StandingStillIsWhenNoStageMoves) {
+  const std::vector<Moment> moved{kStart + 1s, kStart + 5s};
+  EXPECT_FALSE(stand_still(moved, kStart, kStart + 12999ms, 8s));
+  EXPECT_TRUE(stand_still(moved, kStart, kStart + 13s, 8s));
+  EXPECT_FALSE(stand_still(moved, kStart + 60s, kStart + 67s, 8s));
+  EXPECT_TRUE(stand_still(moved, kStart + 60s, kStart + 68s, 8s));
+}
+
 TEST(Liveness, NoStagesAreNeverSilent) {
+  EXPECT_FALSE(stand_still({}, kStart, kStart + 100s, 8s));
   EXPECT_FALSE(silent_stage({}, kStart, kStart + 100s, 8s));
   EXPECT_EQ(next_deadline({}, kStart, 8s), kStart + 8s);
 }

@@ -139,7 +139,13 @@ bool Streams::flush_locked() {
     if (full.empty()) return true;
     const auto look = next_look(began);
     poll(full.data(), static_cast<nfds_t>(full.size()), poll_time(&look));
-    if (const auto silent = who_is_silent(began)) fail(*silent, no_sign_of_life());
+    if (const auto silent = who_is_silent(began)) {
+      fail(*silent, no_sign_of_life());
+    } else if (nothing_moves(began)) {
+      const auto first =
+          std::ranges::find_if(stages_, [](const auto& one) { return !one->out.bytes.empty(); });
+      fail(static_cast<std::size_t>(first - stages_.begin()), "it takes nothing any more");
+    }
   }
   for (auto& stage : stages_) stage->out.clear();
   return false;
@@ -207,6 +213,8 @@ bool Streams::wait_until(std::size_t stage, const std::function<bool()>& done) {
     const auto look = std::min(next_look(began), began + kLongestAnswer);
     if (const auto silent = who_is_silent(began))
       fail(*silent, no_sign_of_life());
+    else if (nothing_moves(began))
+      fail(stage, "it was asked, lives, and waits for what does not come");
     else if (Clock::now() >= began + kLongestAnswer)
       fail(stage, "it lives, but does not answer");
     lock.lock();
@@ -228,7 +236,19 @@ std::optional<std::size_t> Streams::who_is_silent(Moment began) {
   return silent_stage(heard(), began, Clock::now(), plan_.timeout);
 }
 
-Moment Streams::next_look(Moment began) { return next_deadline(heard(), began, plan_.timeout); }
+bool Streams::nothing_moves(Moment began) {
+  const std::lock_guard lock(reading_);
+  std::vector<Moment> all;
+  all.reserve(stages_.size());
+  for (const auto& stage : stages_) all.push_back(stage->moved);
+  return stand_still(all, began, Clock::now(), plan_.timeout);
+}
+
+/// Not later than a beat: whether something moves is seen by what comes with each.
+Moment Streams::next_look(Moment began) {
+  const auto beat = Clock::now() + plan_.timeout / kBeats;
+  return std::min<Moment>(next_deadline(heard(), began, plan_.timeout), beat);
+}
 
 std::string Streams::no_sign_of_life() const {
   return fmt::format("no sign of life for {} ms", plan_.timeout.count());
@@ -261,6 +281,17 @@ void Streams::read_answers(std::size_t stage) {
   }
 }
 
+Result<void> Streams::take_progress(std::size_t stage, std::string_view payload) {
+  const auto progress = read_message<Progress>(payload);
+  if (!progress) return progress.error();
+  const std::lock_guard lock(reading_);
+  auto& connection = *stages_[stage];
+  const bool works = progress->doing == Doing::compute || progress->doing == Doing::load;
+  if (works || connection.progress != *progress) connection.moved = Clock::now();
+  connection.progress = *progress;
+  return {};
+}
+
 template <typename M>
 Result<void> Streams::take_in(std::size_t stage, std::string_view payload) {
   const auto message = read_message<M>(payload);
@@ -275,11 +306,13 @@ Result<void> Streams::take(std::size_t stage, Type type, std::string_view payloa
   {
     const std::lock_guard lock(reading_);
     stages_[stage]->heard = Clock::now();
+    if (type != Type::beat && type != Type::progress) stages_[stage]->moved = Clock::now();
   }
   if (type == Type::beat) {
     const auto beat = read_message<Beat>(payload);
     return beat ? Result<void>() : beat.error();
   }
+  if (type == Type::progress) return take_progress(stage, payload);
   if (type == Type::data) taken = take_in<Data>(stage, payload);
   if (type == Type::pong) taken = take_in<Pong>(stage, payload);
   if (type == Type::missing) taken = take_in<Missing>(stage, payload);

@@ -96,6 +96,11 @@ class Streams {
     Inbox inbox;                          // guarded by reading_
     Moment heard;                         // guarded by reading_: when bytes came last
     std::vector<ToldTimeline> timelines;  // guarded by reading_
+    Outgoing out;                         // guarded by writing_
+    Inbox inbox;                          // guarded by reading_
+    Moment heard;                         // guarded by reading_: when bytes came last
+    Moment moved;                         // guarded by reading_: when it did something last
+    std::optional<Progress> progress;     // guarded by reading_: what it said last
     std::thread reader;
   };
 
@@ -108,11 +113,13 @@ class Streams {
   bool wait_until(std::size_t stage, const std::function<bool()>& done);
   std::vector<Moment> heard();
   std::optional<std::size_t> who_is_silent(Moment began);
+  bool nothing_moves(Moment began);
   Moment next_look(Moment began);
   std::string no_sign_of_life() const;
   void read_answers(std::size_t stage);
   Result<void> take(std::size_t stage, Type type, std::string_view payload);
   Result<void> take_timeline(std::size_t stage, std::string_view payload);
+  Result<void> take_progress(std::size_t stage, std::string_view payload);
   template <typename M>
   Result<void> take_in(std::size_t stage, std::string_view payload);
 

@@ -176,6 +176,24 @@ TEST(Streams, AStageThatBeatsNoMoreHasFailedWhoeverIsWaitedFor) {
               HasSubstr("caravan: stage 1 (two) failed: no sign of life"));
 }
 
+TEST(Streams, WorkersThatBeatButWaitForWhatDoesNotComeHaveFailed) {
+  FakeWorker worker;
+  FakeWorker other;
+  auto plan = plan_of({worker.stage("one"), other.stage("two")});
+  plan.timeout = 800ms;
+  const auto streams = open(plan);
+  ASSERT_TRUE(streams);
+  worker.stand_still();
+  other.stand_still();
+  other.answer(Type::get, [](std::string_view) { return std::string(); });
+  std::string to(4, '?');
+  const auto request = streams->ask(1, {3, 0, 4}, to.data());
+  testing::internal::CaptureStderr();
+  EXPECT_FALSE(streams->wait(1, request));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("caravan: stage 1 (two) failed: it was asked"));
+}
+
 TEST(Streams, AWorkerThatBeatsMayTakeItsTime) {
   FakeWorker worker;
   auto plan = plan_of({worker.stage("one")});

@@ -88,7 +88,10 @@ Result<Channel> Channel::connect(const std::string& address, Addresses allowed, 
 Result<std::size_t> Channel::read_some(char* into, std::size_t size, const SteadyTime* deadline) {
   while (true) {
     const auto got = recv(socket_.get(), into, size, 0);
-    if (got > 0) return static_cast<std::size_t>(got);
+    if (got > 0) {
+      if (read_ != nullptr) *read_ += static_cast<std::uint64_t>(got);
+      return static_cast<std::size_t>(got);
+    }
     if (got == 0) return Error{Code::disconnected, "it closed the connection", ""};
     if (errno == EINTR) continue;
     if (errno != EAGAIN && errno != EWOULDBLOCK) return broken("reading");
@@ -101,7 +104,10 @@ Result<std::size_t> Channel::read_some(char* into, std::size_t size, const Stead
 Result<std::size_t> Channel::write_some(std::string_view bytes) {
   while (true) {
     const auto sent = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (sent >= 0) return static_cast<std::size_t>(sent);
+    if (sent >= 0) {
+      if (written_ != nullptr) *written_ += static_cast<std::uint64_t>(sent);
+      return static_cast<std::size_t>(sent);
+    }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return std::size_t{0};
     if (errno != EINTR) return broken("writing");
   }

@@ -2,8 +2,10 @@
 // shut_down() may come from any thread.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -43,6 +45,11 @@ class Channel {
   void finish_writing();
   /// Ends both directions: whoever waits in a call above gets an error.
   void shut_down();
+  /// Adds what is read and written from now on to these, which outlive this; null: not counted.
+  void count(std::atomic<std::uint64_t>* read, std::atomic<std::uint64_t>* written) {
+    read_ = read;
+    written_ = written;
+  }
   /// For poll(); it does not block.
   int fd() const { return socket_.get(); }
 
@@ -52,6 +59,8 @@ class Channel {
   Descriptor socket_;
   bool sealing_ = false;
   Seal sent_;
+  std::atomic<std::uint64_t>* read_ = nullptr;
+  std::atomic<std::uint64_t>* written_ = nullptr;
 };
 
 /// A listening socket.

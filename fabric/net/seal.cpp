@@ -1,9 +1,9 @@
 #include "fabric/net/seal.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <array>
-
-#include <zlib.h>
 
 #include "fabric/wire/fields.h"
 #include "fabric/wire/limits.h"

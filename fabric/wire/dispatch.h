@@ -34,7 +34,8 @@ using Commands =
     MessageList<Open, Peer, Alloc, Free, Set, SetRows, Fill, Copy, Layout, DropGraph, Run, Get, Send, Receive,
                 Weight, WeightsEnd, Stream, Inventory, Stats, Ping, Pulse, Reduce>;
 /// What a worker sends to a master.
-using Answers = MessageList<Hello, Proof, Welcome, Data, Missing, Have, Timeline, Pong, ErrorMessage, Beat>;
+using Answers =
+    MessageList<Hello, Proof, Welcome, Data, Missing, Have, Timeline, Pong, ErrorMessage, Beat, Progress>;
 /// What a peer sends.
 using HandOffs = MessageList<HandOff>;
 

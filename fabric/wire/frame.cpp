@@ -20,7 +20,7 @@ struct Row {
 constexpr std::size_t kSmall = 64;
 constexpr std::size_t kWithChunk = kMaxChunk + kSmall;
 
-constexpr std::array<Row, 34> kTypes{{
+constexpr std::array<Row, 35> kTypes{{
     {Type::hello, "HELLO", kWorker | kMaster | kPeer, kMaxGreetingPayload},
     {Type::proof, "PROOF", kWorker | kMaster | kPeer, kSmall},
     {Type::welcome, "WELCOME", kWorker, kMaxDevices * 512},
@@ -54,6 +54,7 @@ constexpr std::array<Row, 34> kTypes{{
     {Type::pong, "PONG", kWorker, kSmall},
     {Type::error, "ERROR", kWorker, 4 * kMaxText},
     {Type::beat, "BEAT", kWorker, kSmall},
+    {Type::progress, "PROGRESS", kWorker, kSmall},
     {Type::hand_off, "HAND_OFF", kPeer, kWithChunk},
 }};
 

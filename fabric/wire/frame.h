@@ -52,6 +52,7 @@ enum class Type : std::uint16_t {
   error = 69,
   // worker to master
   beat = 70,
+  progress = 71,
   // peer to worker
   hand_off = 96,
 };

@@ -117,6 +117,7 @@ inline std::vector<std::string> answer_frames() {
       frame_of(Pong{8, 1, 2}),
       frame_of(ErrorMessage{ErrorCode::exhausted, 1, 18, "cause", "cure"}),
       frame_of(Beat{3}),
+      frame_of(Progress{Doing::wait_peer, 0x99}),
   };
 }
 

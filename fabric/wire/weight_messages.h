@@ -165,6 +165,20 @@ struct Span {
   }
 };
 
+/// Comes with each BEAT: whether the worker gets on.
+struct Progress {
+  static constexpr Type kType = Type::progress;
+  Doing doing = Doing::compute;  ///< now
+  std::uint64_t moved = 0;       ///< grows with commands that are done and bytes that come or are handed on
+  bool operator==(const Progress&) const = default;
+
+  template <typename Self, typename Io>
+  static void fields(Self& m, Io& io) {
+    io.choice(m.doing, Doing::load);
+    io.number(m.moved);
+  }
+};
+
 struct Timeline {
   static constexpr Type kType = Type::timeline;
   std::uint32_t request = 0;

@@ -12,6 +12,18 @@ namespace {
 
 /// How long the master may take to see that another worker is gone.
 constexpr Milliseconds kBlameTime{1000};
+/// Says what is done as long as it lives.
+class Now {
+ public:
+  Now(std::atomic<Doing>& place, Doing doing) : place_(place), before_(place.exchange(doing)) {}
+  Now(const Now&) = delete;
+  Now& operator=(const Now&) = delete;
+  ~Now() { place_ = before_; }
+
+ private:
+  std::atomic<Doing>& place_;
+  const Doing before_;
+};
 
 }  // namespace
 
@@ -38,6 +50,8 @@ Result<void> Executor::answer_with(const M& message) {
 }
 
 Result<void> Executor::execute(Type type, std::string_view payload) {
+  const Now now(doing_, Doing::compute);
+  ++done_;
   const bool opens = type == Type::open;
   if (opens == (opened_ != nullptr)) {
     return Error{Code::invalid,
@@ -143,6 +157,7 @@ Result<void> Executor::operator()(const Send& command) {
 
 Result<void> Executor::give(std::uint32_t stage, std::uint64_t tag, Format format, std::string_view bytes) {
   const std::uint64_t begin = timeline_.on() ? now_ns() : 0;
+  const Now now(doing_, Doing::send);
   const auto way = peers_.to(stage);
   if (!way) return way.error();
   auto sent = hand_off(**way, tag, format, bytes, settings_.patience);
@@ -162,6 +177,7 @@ Result<void> Executor::operator()(const Receive& command) {
 
 Result<std::string> Executor::take(std::uint32_t stage, std::uint64_t tag, std::uint64_t size) {
   const std::uint64_t begin = timeline_.on() ? now_ns() : 0;
+  const Now now(doing_, Doing::wait_peer);
   auto parcel =
       mailbox_.take({session_, stage, tag}, std::chrono::steady_clock::now() + settings_.hand_off_time);
   timeline_.add(Doing::wait_peer, begin, tag);

@@ -51,6 +51,9 @@ class Executor {
   void cancel();
 
   std::uint32_t stage() const { return stage_; }
+  /// What it does now, and how much it has done: commands, and bytes that were handed on. From any thread.
+  Doing doing() const { return doing_; }
+  std::uint64_t moved() const { return done_ + peers_.written(); }
   TimelineRecorder& timeline() { return timeline_; }
 
   // One for each command; MessageList::read calls them.
@@ -99,6 +102,8 @@ class Executor {
   WeightSource& weights_;
   const Ways ways_;
   std::atomic<bool> cancelled_{false};
+  std::atomic<Doing> doing_{Doing::wait_command};
+  std::atomic<std::uint64_t> done_{0};
   Peers peers_;
   TimelineRecorder timeline_;
   std::uint32_t stage_ = 0;

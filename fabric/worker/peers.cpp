@@ -50,6 +50,7 @@ Result<void> Peers::connect(Way& way) {
   const auto deadline = Clock::now() + kGreetingTime;
   const auto welcome = greet(*way.channel, reader, {way.peer.key, engine_}, hello_, deadline);
   if (!welcome) return welcome.error();
+  way.channel->count(nullptr, &written_);
   way.greeted = true;
   return {};
 }

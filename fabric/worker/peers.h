@@ -26,6 +26,8 @@ class Peers {
   void introduce(std::uint32_t own_stage, std::uint64_t session);
   /// The way to a stage; connects the first time, for at most 10 s.
   Result<Channel*> to(std::uint32_t stage);
+  /// Bytes that went over all ways. From any thread.
+  std::uint64_t written() const { return written_; }
   /// Ends all connections and makes no more: whoever writes gets an error.
   void cancel();
   static Error gone();
@@ -47,6 +49,7 @@ class Peers {
   std::mutex mutex_;  ///< for cancel(): guards `cancelled_`, the map's shape and the channels' pointers
   bool cancelled_ = false;
   std::map<std::uint32_t, Way> ways_;
+  std::atomic<std::uint64_t> written_{0};
 };
 
 /// `bytes` as HAND_OFF frames to `channel`.

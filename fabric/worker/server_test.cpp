@@ -348,7 +348,10 @@ TEST(FabricServer, BeatsComeWhateverIsWaitedFor) {
   master.say(Alloc{1, 4});
   master.say(Pulse{kLeastPulse});
   master.say(Receive{1, 0, {1, 0, 4}});
-  for (std::uint32_t i = 1; i <= 3; ++i) EXPECT_EQ(master.hear_message<Beat>()->count, i);
+  for (std::uint32_t i = 1; i <= 3; ++i) {
+    EXPECT_EQ(master.hear_message<Beat>()->count, i);
+    EXPECT_EQ(master.hear_message<Progress>()->doing, Doing::wait_peer);
+  }
 }
 
 TEST(FabricServer, StopEndsWhateverGoesOn) {

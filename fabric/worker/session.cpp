@@ -30,7 +30,9 @@ Session::Session(Channel& channel, FrameReader& reader, const WorkerSettings& se
       executor_(settings, mailbox, weights,
                 {[this](std::string_view frame) { return write(frame); },
                  [this](Milliseconds interval) { heart_.set(interval); }}),
-      heart_([this] { beat(); }) {}
+      heart_([this] { beat(); }) {
+  channel_.count(&read_, nullptr);
+}
 
 Result<void> Session::write(std::string_view frame) {
   const std::scoped_lock lock(writing_);
@@ -40,6 +42,7 @@ Result<void> Session::write(std::string_view frame) {
 void Session::beat() {
   std::string frame;
   append_message(frame, Beat{++beats_});
+  append_message(frame, Progress{executor_.doing(), read_ + executor_.moved()});
   // A master that is gone is seen by the thread that reads.
   (void)write(frame);
 }

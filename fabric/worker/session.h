@@ -18,6 +18,10 @@ class Session {
   Session(Channel& channel, FrameReader& reader, const WorkerSettings& settings, Mailbox& mailbox,
           WeightSource& weights);
 
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session() { channel_.count(nullptr, nullptr); }
+
   /// Blocks until the master is gone or has made a mistake, which it is told. What the master had is freed
   /// when this object goes.
   Error run();
@@ -45,6 +49,7 @@ class Session {
   const Milliseconds patience_;
   std::mutex writing_;
   std::uint32_t beats_ = 0;
+  std::atomic<std::uint64_t> read_{0};
   CommandQueue queue_;
   Executor executor_;
   std::atomic<bool> ending_{false};
