@@ -9,11 +9,11 @@
 
 #include "base/descriptor.h"
 #include "base/result.h"
+#include "base/units.h"
 #include "fabric/net/address.h"
 
 namespace caravan::fabric {
 
-using Clock = std::chrono::steady_clock;
 using SteadyTime = Clock::time_point;
 using Milliseconds = std::chrono::milliseconds;
 
