@@ -170,7 +170,8 @@ Result<void> EngineRole::Inner::add_fabric(engine::MasterArguments& arguments) {
   // Stages work on different parts of a prompt at once, when it comes in parts.
   if (arguments.ubatch == 0) arguments.ubatch = engine::kFabricMicroBatch;
   const fs::path plan = log.parent_path() / "fabric-plan.json";
-  const std::string text = engine::fabric_plan(stages, arguments.head, arguments.model, weights->manifests());
+  const std::string text = engine::fabric_plan(stages, arguments.head, assignment.wire, arguments.model,
+                                               weights->manifests());
   if (auto written = write_file_atomically(plan, text); !written) return written.error();
   arguments.fabric = engine::FabricUse{files->module, plan};
   return {};

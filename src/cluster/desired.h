@@ -36,6 +36,7 @@ struct Wish {
   Bytes keep_free;
   std::vector<PlainWorker> plain;  ///< that take part, besides the devices
   DataPath data_path = DataPath::rpc;
+  engine::WireFormat wire = engine::WireFormat::f32;  ///< in the fabric
 
   bool operator==(const Wish&) const = default;
 };

@@ -149,6 +149,7 @@ void Fulfilment::start_runs(std::vector<plan::Plan> replicas, TimePoint now, Act
     });
     Deployment deployment{wish_.file, wish_.model, plan, 1, wish_.plain};
     if (!with_plain) deployment.data_path = data_path_;
+    deployment.wire = wish_.wire;
     runs_.push_back({std::move(plan), std::make_unique<Controller>(std::move(deployment), run_order_, now)});
   }
   hold(devices, now);
