@@ -3,10 +3,11 @@
 bench_command() {
   local name=${1:-}
   case $name in
-    plan | tunnel | replicas | fabric | ops | soak) ;;
-    *) fail "./run bench has no '$name'" "./run bench plan, tunnel, replicas, fabric, ops or soak; each has --help" 2 ;;
+    plan | tunnel | replicas | fabric | wire | ops | soak) ;;
+    *) fail "./run bench has no '$name'" "./run bench plan, tunnel, replicas, fabric, wire, ops or soak; each has --help" 2 ;;
   esac
   shift
+  if [[ $name == wire ]]; then bench_wire "$@"; fi
   if [[ $name != ops && $name != soak ]]; then check_lab_rights; fi
   ensure_packages packages_to_build packages_to_lab
   ensure_engine
@@ -20,4 +21,22 @@ bench_command() {
     exec python3 lab/bench_ops.py --source "$ENGINE_SOURCE" --ggml "$GGML_FOLDER" --engine "$CACHE/engine/$ENGINE_KEY" --cache "$CACHE" "$@"
   fi
   exec python3 "lab/bench_$name.py" --vocabularies "$ENGINE_SOURCE/models" "$@"
+}
+
+# No lab: all of it is on loopback, and none of it depends on time.
+bench_wire() {
+  ensure_program
+  ensure_engine_source # llama.cpp's header
+  with_lock build/lock build_perplexity
+  exec python3 lab/bench_wire.py "$@"
+}
+
+build_perplexity() {
+  local log=build/log/perplexity.log
+  mkdir -p build/log
+  if ! run_logged configure "$log" cmake -DCARAVAN_ENGINE_SOURCE="$ENGINE_SOURCE" build/release ||
+    ! run_ninja perplexity "$log" build/release lab_perplexity; then
+    quote_failure "$log"
+    fail "lab_perplexity cannot be built (log: $log)" "cure what is quoted above, then ./run bench wire again"
+  fi
 }

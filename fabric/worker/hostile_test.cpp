@@ -62,7 +62,6 @@ std::vector<std::string> session_of(const LocalGraph& graph) {
                                    frame_of(Copy{{buffer, 0, 64}, 6, 64}),
                                    frame_of(SetRows{6, 0, 4, 8, "12345678"}),
                                    frame_of(Fill{{6, 128, 64}, 3}),
-                                   frame_of(Inventory{2, {content}}),
                                    frame_of(Weight{0, 6, 0, content}),
                                    frame_of(WeightsEnd{3}),
                                    frame_of(Stream{0, 0, Packing::plain, "data"}),

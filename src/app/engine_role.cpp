@@ -175,8 +175,8 @@ Result<void> EngineRole::Inner::add_fabric(engine::MasterArguments& arguments) {
   if (arguments.ubatch == 0) arguments.ubatch = engine::kFabricMicroBatch;
   const fs::path plan = log.parent_path() / "fabric-plan.json";
   if (auto made = make_empty_trace_folder(log.parent_path()); !made) return made.error();
-  const std::string text = engine::fabric_plan(stages, arguments.head, arguments.model, weights->manifests(),
-                                               trace_folder(log.parent_path()));
+  const std::string text = engine::fabric_plan(stages, arguments.head, assignment.wire, arguments.model,
+                                               weights->manifests(), trace_folder(log.parent_path()));
   if (auto written = write_file_atomically(plan, text); !written) return written.error();
   arguments.fabric = engine::FabricUse{files->module, plan};
   return {};

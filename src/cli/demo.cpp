@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "cli/chat_api.h"
 #include "cli/demo_report.h"
+#include "cli/wire_option.h"
 #include "device/cores.h"
 #include "engine/change.h"
 #include "engine/fabric.h"
@@ -44,6 +45,7 @@ struct Arguments {
   std::string memory;
   std::string model = "smollm2-135m";
   std::string data_path = "fabric";
+  std::string wire = "f32";
   std::string prompt = "What is the capital of France? Answer in one sentence.";
   std::string engine;
   int context = 2048;
@@ -262,6 +264,7 @@ asio::awaitable<Result<void>> Demo::serve_and_ask() {
   deployment.model_path = model_path_.string();
   deployment.model_name = arguments_.model.find('/') == std::string::npos ? arguments_.model : model_.name;
   deployment.plan = plan_;
+  deployment.wire = engine::wire_format_from(arguments_.wire).value_or(engine::WireFormat::f32);
   deployment.is_one_machine = true;
   deployment.threads = std::max(1, device::read_cores().decode.count / static_cast<int>(plan_.shares.size()));
   for (;;) {
@@ -305,6 +308,9 @@ asio::awaitable<Result<void>> Demo::converse() {
 }
 
 int demo_command(const Arguments& arguments) {
+  if (const auto fits = check_wire(arguments.wire, arguments.data_path); !fits)
+    return print_error(fits.error());
+  if (!arguments.json) fmt::print("{}", wire_note(arguments.wire));
   auto devices = devices_from(arguments);
   if (!devices) return print_error(devices.error());
   asio::io_context loop(1);
@@ -343,6 +349,7 @@ void add_demo(CLI::App& root, const std::function<void(std::function<int()>)>& r
                    "How devices exchange results: fabric, Caravan's own, or rpc, llama.cpp's")
       ->check(CLI::IsMember({"rpc", "fabric"}))
       ->capture_default_str();
+  add_wire_option(*command, arguments->wire);
   command->add_option("--port", arguments->port, "Port of the API (default: 8080, or any free one)")
       ->check(CLI::Range(1, 65535));
   command->add_option("--engine", arguments->engine, "Folder of the engine's programs");

@@ -12,6 +12,7 @@
 #include "cli/print.h"
 #include "cli/status_table.h"
 #include "cli/transfer_report.h"
+#include "cli/wire_option.h"
 #include "model/pull.h"
 
 namespace caravan::cli {
@@ -37,6 +38,7 @@ struct Arguments {
   std::string model;
   std::string objective = "latency";
   std::string data_path = "fabric";
+  std::string wire = "f32";
   std::string keep_free = "0";
   std::vector<std::string> use;
   std::vector<std::string> avoid;
@@ -79,6 +81,7 @@ Result<Json> asked_from(const Arguments& arguments) {
               {"keep_free", keep_free->count},
               {"beside", arguments.beside},
               {"data_path", arguments.data_path},
+              {"wire", arguments.wire},
               {"plain", to_json(*plain)}};
 }
 
@@ -149,6 +152,9 @@ int stop(const Arguments& arguments) {
 }
 
 int serve(const Arguments& arguments) {
+  if (const auto fits = check_wire(arguments.wire, arguments.data_path); !fits)
+    return print_error(fits.error(), arguments.json);
+  if (!arguments.json) fmt::print("{}", wire_note(arguments.wire));
   const auto asked = asked_from(arguments);
   if (!asked) return print_error(asked.error(), arguments.json);
   const auto done = ask_cluster("serve", *asked);
@@ -199,6 +205,7 @@ void add_serve(CLI::App& root, const std::function<void(std::function<int()>)>& 
                    "How devices exchange results: fabric, Caravan's own, or rpc, llama.cpp's")
       ->check(CLI::IsMember({"rpc", "fabric"}))
       ->capture_default_str();
+  add_wire_option(*command, arguments->wire);
   command->add_option("--keep-free", arguments->keep_free, "Memory to leave alone on each device")
       ->capture_default_str();
   CLI::Option* beside =

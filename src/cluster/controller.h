@@ -24,6 +24,7 @@ struct Deployment {
   /// The shares that are called like one of these need no node: whoever named them has started them.
   std::vector<PlainWorker> plain = {};
   DataPath data_path = DataPath::rpc;
+  engine::WireFormat wire = engine::WireFormat::f32;  ///< in the fabric
   bool is_one_machine = false;  ///< all nodes: workers reach each other at their own addresses
 };
 

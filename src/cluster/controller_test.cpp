@@ -113,6 +113,7 @@ TEST(Controller, InTheFabricWorkersHandOnToEachOther) {
   Scene scene;
   Deployment deployment{"/m.gguf", "m", scene.plan, 1};
   deployment.data_path = DataPath::fabric;
+  deployment.wire = engine::WireFormat::q8_0;
   scene.controller = Controller(deployment, Order{7, 1}, scene.now);
   scene.send(Tick{});
   EXPECT_EQ(scene.told.at("phone-2").data_path, DataPath::fabric);
@@ -127,6 +128,7 @@ TEST(Controller, InTheFabricWorkersHandOnToEachOther) {
   scene.send(StateReported{three});
   const Assignment master = scene.told.at("phone-1");
   EXPECT_EQ(master.data_path, DataPath::fabric);
+  EXPECT_EQ(master.wire, engine::WireFormat::q8_0);
   ASSERT_EQ(master.workers.size(), 2U);
   EXPECT_EQ(master.workers[0].key, "key of 2");
   EXPECT_EQ(master.workers[0].peer, "") << "the master's node makes the way to the first one";

@@ -86,6 +86,7 @@ Json to_json(const Wish& wish) {
   if (wish.parallel) value["parallel"] = *wish.parallel;
   if (!wish.plain.empty()) value["plain"] = to_json(wish.plain);
   if (wish.data_path != DataPath::fabric) value["data_path"] = name_of(wish.data_path);
+  if (wish.wire != engine::WireFormat::f32) value["wire"] = name_of(wish.wire);
   return value;
 }
 
@@ -122,6 +123,7 @@ Result<Wish> wish_from_json(const Json& value) {
   const auto path = data_path_from(fields.text_or("data_path", "fabric"));
   if (!path) fields.fail("data_path", "must be rpc or fabric");
   wish.data_path = path.value_or(DataPath::rpc);
+  wish.wire = read_wire(fields);
   if (!fields.ok()) return fields.error();
   return wish;
 }

@@ -34,8 +34,9 @@ struct Wish {
   std::vector<std::string> use;
   std::vector<std::string> avoid;
   Bytes keep_free;
-  std::vector<PlainWorker> plain;         ///< that take part, besides the devices
-  DataPath data_path = DataPath::fabric;  ///< where it is possible
+  std::vector<PlainWorker> plain;                     ///< that take part, besides the devices
+  DataPath data_path = DataPath::fabric;              ///< where it is possible
+  engine::WireFormat wire = engine::WireFormat::f32;  ///< in the fabric
 
   bool operator==(const Wish&) const = default;
 };

@@ -104,6 +104,14 @@ TEST(Desired, WhatIsLeftOutHasDefaults) {
   EXPECT_FALSE(read->wishes.at(0).context || read->wishes.at(0).parallel);
 }
 
+TEST(Desired, TheWireFormatGoesThereAndBack) {
+  const auto packed = with_wish("wire", "f16");
+  ASSERT_TRUE(packed.ok()) << packed.error().message;
+  EXPECT_EQ(packed->wishes[0].wire, engine::WireFormat::f16);
+  EXPECT_EQ(to_json(packed->wishes[0])["wire"], "f16");
+  EXPECT_EQ(desired_from_json(Json::parse(kDesiredV1))->wishes[0].wire, engine::WireFormat::f32);
+}
+
 TEST(Desired, HostileValuesAreNamed) {
   for (const Json& value : {Json(-1), Json("1"), Json(1.5), Json(1e300), Json(std::uint64_t{1} << 53U)})
     expect_refused(with("epoch", value), "epoch");
@@ -121,6 +129,7 @@ TEST(Desired, HostileValuesAreNamed) {
   expect_refused(with_wish("file", std::string(1000, 'a')), "file");
   expect_refused(with_wish("size", -5), "size");
   expect_refused(with_wish("for", "world domination"), "for");
+  expect_refused(with_wish("wire", "carrier pigeon"), "wire");
   expect_refused(with_wish("context", std::uint64_t{1} << 40U), "context");
   expect_refused(with_wish("use", "a"), "use");
   expect_refused(with_wish("use", Json::array({1})), "use");

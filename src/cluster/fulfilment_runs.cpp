@@ -149,6 +149,7 @@ void Fulfilment::start_runs(std::vector<plan::Plan> replicas, TimePoint now, Act
     tell_data_path(plan, actions);
     Deployment deployment{wish_.file, wish_.model, plan, 1, wish_.plain};
     deployment.data_path = plan.data_path;
+    deployment.wire = wish_.wire;
     runs_.push_back({std::move(plan), std::make_unique<Controller>(std::move(deployment), run_order_, now)});
   }
   hold(devices, now);

@@ -103,6 +103,12 @@ Order read_order(Fields& fields) { return Order{fields.whole("epoch"), fields.wh
 
 std::string_view name_of(Role role) { return name_in(kRoles, role); }
 std::string_view name_of(Phase phase) { return name_in(kPhases, phase); }
+engine::WireFormat read_wire(Fields& fields) {
+  const auto wire = engine::wire_format_from(fields.text_or("wire", "f32"));
+  if (!wire) fields.fail("wire", "must be f32, f16 or q8_0");
+  return wire.value_or(engine::WireFormat::f32);
+}
+
 Json to_json(const Assignment& assignment) {
   Json value = to_json(assignment.order);
   value["version"] = kMessageVersion;
@@ -119,6 +125,7 @@ Json to_json(const Assignment& assignment) {
   value["micro_batch"] = assignment.micro_batch;
   value["kv_type"] = assignment.kv_type;
   value["head_on_last_worker"] = assignment.head_on_last_worker;
+  if (assignment.wire != engine::WireFormat::f32) value["wire"] = name_of(assignment.wire);
   value["layers"] = assignment.layers;
   value["workers"] = Json::array();
   for (const WorkerEndpoint& worker : assignment.workers) value["workers"].push_back(describe(worker));
@@ -155,6 +162,7 @@ Result<Assignment> assignment_from_json(const Json& value) {
     assignment.micro_batch = fields.small_or("micro_batch", 0);
     assignment.kv_type = fields.text_or("kv_type", "");
     assignment.head_on_last_worker = fields.flag_or("head_on_last_worker", false);
+    assignment.wire = read_wire(fields);
     assignment.layers = read_counts(fields, "layers");
     for (const Json& worker : fields.list("workers"))
       assignment.workers.push_back(read_endpoint(fields, worker));

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "engine/fabric.h"
 #include "plan/data_path.h"
 
 namespace caravan::cluster {
@@ -35,6 +36,8 @@ std::string_view name_of(Phase phase);
 
 using plan::data_path_from;
 using plan::DataPath;
+/// The field `wire`; records without one are of a time when all was f32.
+engine::WireFormat read_wire(Fields& fields);
 
 /// Where a rank's RPC server, or worker program, can be reached by the master's node.
 struct WorkerEndpoint {
@@ -65,14 +68,15 @@ struct Assignment {
 
   // The rest is for the master only.
   std::string model_path;
-  std::string model_name;               ///< as clients see it
-  int context = 0;                      ///< tokens for each sequence
-  int parallel = 1;                     ///< sequences at once
-  int micro_batch = 0;                  ///< tokens; 0: as the engine has it
-  std::string kv_type;                  ///< of keys and values, "q8_0"; empty: as the engine has it
-  bool head_on_last_worker = false;     ///< the output head; else it is on the master
-  std::vector<int> layers;              ///< whole layers of each rank, the master's first
-  std::vector<WorkerEndpoint> workers;  ///< rank 1 first
+  std::string model_name;            ///< as clients see it
+  int context = 0;                   ///< tokens for each sequence
+  int parallel = 1;                  ///< sequences at once
+  int micro_batch = 0;               ///< tokens; 0: as the engine has it
+  std::string kv_type;               ///< of keys and values, "q8_0"; empty: as the engine has it
+  bool head_on_last_worker = false;  ///< the output head; else it is on the master
+  engine::WireFormat wire = engine::WireFormat::f32;  ///< in the fabric
+  std::vector<int> layers;                            ///< whole layers of each rank, the master's first
+  std::vector<WorkerEndpoint> workers;                ///< rank 1 first
 };
 
 /// Bytes that crossed between the master's node and one worker, as counted by the tunnel on the master's

@@ -90,12 +90,17 @@ TEST(Messages, ASignOfTheControllerIsOptionalAndChecked) {
 TEST(Messages, WhatTheFabricNeedsIsOptional) {
   Json json = Json::parse(kMasterNow);
   json["data_path"] = "fabric";
+  json["wire"] = "q8_0";
   json["workers"][0]["key"] = "00ff";
   json["workers"][0]["peer"] = "127.0.0.1:4711";
   const auto master = assignment_of(json.dump());
   ASSERT_TRUE(master.ok()) << master.error().message;
   EXPECT_EQ(master->data_path, DataPath::fabric);
+  EXPECT_EQ(master->wire, engine::WireFormat::q8_0);
   EXPECT_EQ(dump_json(to_json(*master)), dump_json(json));
+  json["wire"] = "q1";
+  EXPECT_FALSE(assignment_of(json.dump()).ok());
+  EXPECT_EQ(assignment_of(kMasterNow)->wire, engine::WireFormat::f32) << "records of before";
   json = Json::parse(kWorkerV1);
   json["data_path"] = "fabric";
   json["next"] = "c";

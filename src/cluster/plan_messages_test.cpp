@@ -68,7 +68,6 @@ TEST(PlanMessages, GoldenBytesGoThereAndBack) {
   EXPECT_EQ(planned_from_json(Json::parse(kFailedV1))->replicas.error().code, Code::exhausted);
 }
 
-<<<<<<< HEAD
 TEST(PlanMessages, TheDataPathIsRpcUnlessThePlanSaysOtherwise) {
   EXPECT_EQ(planned_from_json(Json::parse(kMadeV1))->replicas->front().data_path, DataPath::rpc);
   Json json = Json::parse(kMadeV1);
@@ -79,7 +78,8 @@ TEST(PlanMessages, TheDataPathIsRpcUnlessThePlanSaysOtherwise) {
   EXPECT_EQ(read->replicas->front().data_path, DataPath::fabric);
   EXPECT_EQ(dump_json(to_json(*read)), dump_json(json));
   EXPECT_FALSE(with_replica("data_path", "pigeon").ok());
-=======
+}
+
 TEST(PlanMessages, WhatSharesArePredictedToTakeIsKept) {
   Json json = Json::parse(kMadeV1);
   json["replicas"][0]["shares"][1]["compute"] = 0.25;
@@ -90,7 +90,6 @@ TEST(PlanMessages, WhatSharesArePredictedToTakeIsKept) {
   EXPECT_EQ(read->replicas->at(0).shares.at(1).compute, 0.25);
   EXPECT_EQ(read->replicas->at(0).shares.at(1).hop, 0.125);
   EXPECT_EQ(to_json(*read), json);
->>>>>>> work-trace
 }
 
 TEST(PlanMessages, ARequestGoesThereAndBack) {

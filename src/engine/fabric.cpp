@@ -1,5 +1,6 @@
 #include "engine/fabric.h"
 
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -9,6 +10,12 @@
 #include "base/text.h"
 
 namespace caravan::engine {
+namespace {
+
+/// At the place of each WireFormat.
+constexpr std::array<std::string_view, 3> kWireNames{"f32", "f16", "q8_0"};
+
+}  // namespace
 
 Result<FabricFiles> locate_fabric() {
   std::error_code no_link;
@@ -37,8 +44,16 @@ Result<FabricWeights> fabric_weights() {
   return weights;
 }
 
-std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement head, const fs::path& model,
-                        const fs::path& manifests, const fs::path& trace) {
+std::string_view name_of(WireFormat format) { return kWireNames.at(static_cast<std::size_t>(format)); }
+
+std::optional<WireFormat> wire_format_from(std::string_view name) {
+  const auto* const found = std::find(kWireNames.begin(), kWireNames.end(), name);
+  if (found == kWireNames.end()) return std::nullopt;
+  return static_cast<WireFormat>(found - kWireNames.begin());
+}
+
+std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement head, WireFormat wire,
+                        const fs::path& model, const fs::path& manifests, const fs::path& trace) {
   Json list = Json::array();
   for (const FabricStage& stage : stages) {
     list.push_back({{"name", stage.name},
@@ -49,6 +64,7 @@ std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement he
   }
   return dump_json({{"stages", std::move(list)},
                     {"head", head == HeadPlacement::master ? "master" : "worker"},
+                    {"wire", name_of(wire)},
                     {"model", model.string()},
                     {"manifests", manifests.string()},
                     {"trace", trace.string()}});

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/files.h"
@@ -20,6 +21,11 @@ struct FabricFiles {
 /// In $CARAVAN_FABRIC, or beside the program that runs. Code::not_found when one of the two is not there.
 /// They fit the engine that `./run build` makes, and say so themselves when it is another.
 Result<FabricFiles> locate_fabric();
+
+/// How hidden states travel from worker to worker.
+enum class WireFormat { f32, f16, q8_0 };
+std::string_view name_of(WireFormat format);
+std::optional<WireFormat> wire_format_from(std::string_view name);
 
 /// Tokens: the best of those tried for prompts of 200 to 800 tokens over Wi-Fi.
 inline constexpr int kFabricMicroBatch = 64;
@@ -45,8 +51,8 @@ Result<FabricWeights> fabric_weights();
 
 /// What the module reads. `model` and `manifests`: of the weights that go by reference. `trace`: the folder
 /// where traces are asked for. Holds keys: only for a file that nobody else can read.
-std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement head, const fs::path& model,
-                        const fs::path& manifests, const fs::path& trace);
+std::string fabric_plan(const std::vector<FabricStage>& stages, HeadPlacement head, WireFormat wire,
+                        const fs::path& model, const fs::path& manifests, const fs::path& trace);
 
 /// 32 random bytes, in hexadecimal.
 Result<std::string> new_fabric_key();

@@ -40,15 +40,20 @@ class FabricWorkerTest : public testing::Test {
 TEST(Fabric, ThePlanHasWhatTheModuleReads) {
   const std::vector<FabricStage> stages{{"here", {"127.0.0.1", 4000}, "", "k0", 2},
                                         {"there", {"127.0.0.1", 4001}, "127.0.0.1:4001", "k1", 0}};
-  const auto plan = Json::parse(fabric_plan(stages, HeadPlacement::master, "/a.gguf", "/m", "/t"));
+  const auto plan =
+      Json::parse(fabric_plan(stages, HeadPlacement::master, WireFormat::f16, "/a.gguf", "/m", "/t"));
   EXPECT_EQ(plan["head"], "master");
   EXPECT_EQ(plan["model"], "/a.gguf");
   EXPECT_EQ(plan["manifests"], "/m");
   EXPECT_EQ(plan["stages"].size(), 2U);
   EXPECT_EQ(plan["stages"][0]["address"], "127.0.0.1:4000");
   EXPECT_EQ(plan["stages"][1]["peer"], "127.0.0.1:4001");
-  EXPECT_EQ(Json::parse(fabric_plan(stages, HeadPlacement::last_worker, "/a.gguf", "/m", "/t"))["head"],
-            "worker");
+  EXPECT_EQ(plan["wire"], "f16");
+  const auto other = fabric_plan(stages, HeadPlacement::last_worker, WireFormat::f32, "/a.gguf", "/m", "/t");
+  EXPECT_EQ(Json::parse(other)["head"], "worker");
+  EXPECT_EQ(Json::parse(other)["wire"], "f32");
+  EXPECT_EQ(wire_format_from("q8_0"), WireFormat::q8_0);
+  EXPECT_FALSE(wire_format_from("f64"));
 }
 
 TEST(Fabric, TheStoresLimitIsASize) {
