@@ -25,6 +25,8 @@ class FrameReader {
   /// The next frame; the deadline holds for all of it. What `frame` had is gone; its memory is used again.
   Result<void> next(Frame& frame, const SteadyTime* deadline);
   Result<Frame> next(const SteadyTime* deadline);
+  /// Bytes have been read that no next() has given yet: they may come without more from the channel.
+  bool has_some() const { return begin_ != end_; }
 
  private:
   Result<void> fill(std::size_t least, const SteadyTime* deadline);

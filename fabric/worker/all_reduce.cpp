@@ -48,14 +48,18 @@ Result<void> all_reduce(const Reduce& command, std::uint32_t own, Memory& memory
   bool first = true;
   for (std::uint32_t stage = 0; stage < kMaxStages; ++stage) {
     if (!has_stage(command.contributors, stage)) continue;
-    auto values =
-        stage == own ? Result<std::string>(std::move(mine)) : others.take(stage, command.region.size);
-    if (!values) return values.error();
+    std::string taken;
+    if (stage != own) {
+      auto values = others.take(stage, command.region.size);
+      if (!values) return values.error();
+      taken = std::move(*values);
+    }
+    const std::string& values = stage == own ? mine : taken;
     // The first values are taken over: a sum with nothing would lose the sign of a zero.
     if (first)
-      std::memcpy(sum.data(), values->data(), values->size());
+      std::memcpy(sum.data(), values.data(), values.size());
     else
-      add(sum, *values);
+      add(sum, values);
     first = false;
   }
   const std::string_view bytes(reinterpret_cast<const char*>(sum.data()), command.region.size);

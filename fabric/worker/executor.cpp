@@ -12,6 +12,9 @@ namespace {
 
 /// How long the master may take to see that another worker is gone.
 constexpr Milliseconds kBlameTime{1000};
+/// Two of these fit into any socket's buffers.
+constexpr std::uint64_t kDirectBytes = std::uint64_t{16} << 10U;
+
 /// Says what is done as long as it lives.
 class Now {
  public:
@@ -34,7 +37,10 @@ Executor::Executor(const WorkerSettings& settings, Mailbox& mailbox, WeightSourc
       ways_(std::move(ways)),
       peers_(engine_build(), settings.addresses) {}
 
-Executor::~Executor() { mailbox_.close(); }
+Executor::~Executor() {
+  mailbox_.close();
+  mailbox_.leave_inlets();
+}
 
 void Executor::cancel() {
   cancelled_ = true;
@@ -152,6 +158,7 @@ Result<void> Executor::operator()(const Send& command) {
   });
   if (!got) return got.error();
   if (command.format != Format::as_is) bytes = pack(command.format, bytes);
+  mailbox_.leave_inlets();
   return give(command.stage, command.tag, command.format, bytes);
 }
 
@@ -170,28 +177,34 @@ Result<void> Executor::give(std::uint32_t stage, std::uint64_t tag, Format forma
 
 Result<void> Executor::operator()(const Receive& command) {
   if (const auto there = opened_->memory.check(command.region); !there) return there.error();
-  const auto bytes = take(command.stage, command.tag, command.region.size);
+  mailbox_.leave_inlets();
+  const auto bytes = take(command.stage, command.tag, command.region.size, false);
   if (!bytes) return bytes.error();
   return opened_->memory.set(command.region.buffer, command.region.offset, *bytes);
 }
 
-Result<std::string> Executor::take(std::uint32_t stage, std::uint64_t tag, std::uint64_t size) {
+Result<std::string> Executor::take(std::uint32_t stage, std::uint64_t tag, std::uint64_t size,
+                                   bool directly) {
   const std::uint64_t begin = timeline_.on() ? now_ns() : 0;
   const Now now(doing_, Doing::wait_peer);
-  auto parcel =
-      mailbox_.take({session_, stage, tag}, std::chrono::steady_clock::now() + settings_.hand_off_time);
+  const ParcelName name{session_, stage, tag};
+  const SteadyTime deadline = Clock::now() + settings_.hand_off_time;
+  auto parcel = directly ? mailbox_.take_directly(name, deadline) : mailbox_.take(name, deadline);
   timeline_.add(Doing::wait_peer, begin, tag);
   if (!parcel) return parcel.error();
   return unpack(parcel->format, std::move(parcel->bytes), size);
 }
 
 Result<void> Executor::operator()(const Reduce& command) {
+  // What is small waits in the sockets until this thread reads it, which saves it a change of threads.
+  const bool directly = command.region.size <= kDirectBytes;
+  if (!directly) mailbox_.leave_inlets();
   return all_reduce(
       command, stage_, opened_->memory,
       {[&](std::uint32_t stage, std::string_view values) {
          return give(stage, command.tag, Format::as_is, values);
        },
-       [&](std::uint32_t stage, std::uint64_t size) { return take(stage, command.tag, size); }});
+       [&](std::uint32_t stage, std::uint64_t size) { return take(stage, command.tag, size, directly); }});
 }
 
 Result<void> Executor::operator()(const Weight& command) {

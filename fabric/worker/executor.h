@@ -94,7 +94,7 @@ class Executor {
   /// `bytes` as they travel.
   Result<void> give(std::uint32_t stage, std::uint64_t tag, Format format, std::string_view bytes);
   /// What a stage hands over with this tag, as it has to be in memory.
-  Result<std::string> take(std::uint32_t stage, std::uint64_t tag, std::uint64_t size);
+  Result<std::string> take(std::uint32_t stage, std::uint64_t tag, std::uint64_t size, bool directly);
 
   const WorkerSettings settings_;
   Mailbox& mailbox_;

@@ -1,5 +1,7 @@
 #include "fabric/worker/mailbox.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace caravan::fabric::worker {
@@ -26,8 +28,32 @@ void Mailbox::open(std::uint64_t session) {
   changed_.notify_all();
 }
 
+void Mailbox::attach(std::uint64_t session, std::uint32_t stage, Inlet& inlet) {
+  const std::scoped_lock lock(mutex_);
+  inlets_.emplace(std::pair(session, stage), &inlet);
+}
+
+void Mailbox::detach(const Inlet& inlet) {
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(inlets_, [&inlet](const auto& one) { return one.second == &inlet; });
+}
+
+void Mailbox::leave_inlets() {
+  std::vector<Inlet*> taken_over;
+  {
+    const std::scoped_lock lock(mutex_);
+    taken_over.swap(taken_over_);
+  }
+  // Not under the lock: whoever reads an inlet locks it and then this.
+  for (Inlet* inlet : taken_over) inlet->give_back();
+}
+
 void Mailbox::close() {
   const std::scoped_lock lock(mutex_);
+  // Whoever reads one by itself waits for it, and not for what changes here.
+  for (const auto& [whose, inlet] : inlets_) {
+    if (session_ && whose.first == *session_) inlet->end();
+  }
   session_.reset();
   parcels_.clear();
   held_ = 0;
@@ -88,17 +114,46 @@ Result<void> Mailbox::put(const ParcelName& name, const HandOff& chunk) {
   return {};
 }
 
+bool Mailbox::is_whole(const ParcelName& name) const {
+  const auto found = parcels_.find(name);
+  return found != parcels_.end() && found->second.whole();
+}
+
+Inlet* Mailbox::take_over(const ParcelName& name) {
+  // Under the lock: an inlet that is attached lives, and one that was taken over goes on living.
+  const auto found = inlets_.find({name.session, name.stage});
+  if (found == inlets_.end() || !found->second->take_over()) return nullptr;
+  if (std::find(taken_over_.begin(), taken_over_.end(), found->second) == taken_over_.end())
+    taken_over_.push_back(found->second);
+  return found->second;
+}
+
+Result<Parcel> Mailbox::take_directly(const ParcelName& name, SteadyTime deadline) {
+  std::unique_lock lock(mutex_);
+  Inlet* const inlet = session_ == name.session ? take_over(name) : nullptr;
+  while (inlet != nullptr && session_ == name.session && !is_whole(name)) {
+    lock.unlock();
+    const bool more = inlet->read_one(deadline);
+    if (!more) leave_inlets();  // its own thread says what is wrong
+    lock.lock();
+    if (!more) break;
+  }
+  return wait_for(name, deadline, lock);
+}
+
 Result<Parcel> Mailbox::take(const ParcelName& name, SteadyTime deadline) {
   std::unique_lock lock(mutex_);
-  const std::uint64_t closed = closed_;
-  const auto is_there = [&] {
-    const auto found = parcels_.find(name);
-    return found != parcels_.end() && found->second.whole();
-  };
+  return wait_for(name, deadline, lock);
+}
+
+Result<Parcel> Mailbox::wait_for(const ParcelName& name, SteadyTime deadline,
+                                 std::unique_lock<std::mutex>& lock) {
+  // Its master may have gone a moment before, or go while this waits.
+  const auto is_over = [&] { return session_ != name.session; };
   ++waiting_;
-  const bool in_time = changed_.wait_until(lock, deadline, [&] { return closed_ != closed || is_there(); });
+  const bool in_time = changed_.wait_until(lock, deadline, [&] { return is_over() || is_whole(name); });
   --waiting_;
-  if (closed_ != closed) return gone();
+  if (is_over()) return gone();
   if (!in_time)
     return Error{Code::unavailable, fmt::format("stage {} did not hand over in time", name.stage),
                  "check that its device still runs"};

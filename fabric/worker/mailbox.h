@@ -8,9 +8,12 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "fabric/net/channel.h"
 #include "fabric/wire/messages.h"
+#include "fabric/worker/inlet.h"
 
 namespace caravan::fabric::worker {
 
@@ -41,10 +44,21 @@ class Mailbox {
   /// That master is gone: everything goes, and whoever waits here gets Code::interrupted.
   void close();
 
+  /// What comes from a stage comes through `inlet`, until detach(); it gives what it reads to put().
+  void attach(std::uint64_t session, std::uint32_t stage, Inlet& inlet);
+  void detach(const Inlet& inlet);
+
   /// One chunk; a parcel's chunks come in order. Blocks while there is no room.
   Result<void> put(const ParcelName& name, const HandOff& chunk);
   /// The whole parcel. Blocks until it is there, at most until `deadline`.
   Result<Parcel> take(const ParcelName& name, SteadyTime deadline);
+  /// The same; reads by itself what comes from that stage, then and later, until leave_inlets() or take().
+  /// Only one thread may do that, and nobody reads while it does something else: the other end must not send
+  /// more than sockets hold.
+  Result<Parcel> take_directly(const ParcelName& name, SteadyTime deadline);
+  /// By the thread of take_directly(), before it does what may block for longer: all inlets are read by their
+  /// own threads again.
+  void leave_inlets();
 
   std::uint64_t held() const;
   /// How many threads wait in put() and take() now.
@@ -56,6 +70,9 @@ class Mailbox {
     std::uint64_t total = 0;
     bool whole() const { return parcel.bytes.size() == total; }
   };
+  bool is_whole(const ParcelName& name) const;
+  Inlet* take_over(const ParcelName& name);
+  Result<Parcel> wait_for(const ParcelName& name, SteadyTime deadline, std::unique_lock<std::mutex>& lock);
   std::uint64_t room() const { return limits_.bytes - held_; }
   Result<void> start(const ParcelName& name, const HandOff& chunk, std::unique_lock<std::mutex>& lock);
 
@@ -63,6 +80,8 @@ class Mailbox {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<ParcelName, Incoming> parcels_;
+  std::multimap<std::pair<std::uint64_t, std::uint32_t>, Inlet*> inlets_;  ///< by session and stage
+  std::vector<Inlet*> taken_over_;                                         ///< of these, by take_directly()
   std::optional<std::uint64_t> session_;
   std::uint64_t held_ = 0;  ///< bytes that parcels take, or will take when they are whole
   int waiting_ = 0;

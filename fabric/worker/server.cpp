@@ -175,19 +175,17 @@ void Server::serve_peer(Channel& channel, FrameReader& reader, const Accepted& a
     guest.peer = true;
   }
   if (!welcome(channel, accepted, {settings_.threads, {}})) return;
-  while (true) {
-    const auto frame = reader.next(nullptr);
-    if (!frame) {
-      if (frame.error().code != Code::disconnected) tell(channel, frame.error(), 0, 0);
-      return;
-    }
-    const auto put = HandOffs::read(frame->type, frame->payload, [&](const HandOff& chunk) {
+  Inlet inlet(channel, reader, [&](const Frame& frame) {
+    return HandOffs::read(frame.type, frame.payload, [&](const HandOff& chunk) {
       return mailbox_.put({accepted.hello.session, accepted.hello.stage, chunk.tag}, chunk);
     });
-    if (put) continue;
-    say(fmt::format("a hand-off of stage {} was refused: {}", accepted.hello.stage, put.error().message));
-    return tell(channel, put.error(), 0, static_cast<std::uint16_t>(frame->type));
-  }
+  });
+  mailbox_.attach(accepted.hello.session, accepted.hello.stage, inlet);
+  const auto why = inlet.serve();
+  mailbox_.detach(inlet);
+  if (why.code == Code::disconnected) return;
+  say(fmt::format("stage {} is not listened to any more: {}", accepted.hello.stage, printable(why.message)));
+  tell(channel, why, 0, static_cast<std::uint16_t>(Type::hand_off));
 }
 
 void Server::stop() {
