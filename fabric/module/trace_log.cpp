@@ -45,7 +45,8 @@ void TraceLog::waited(std::size_t stage, Moment from, Moment to) {
   full_ = full_ || so_far_.waits.size() >= trace::kMaxRuns;
   if (full_) return;
   const auto step = static_cast<std::uint32_t>(so_far_.steps.size() - 1);
-  so_far_.waits.push_back({step, static_cast<std::uint32_t>(stage), since_begin(from), since_begin(to)});
+  const auto begin = since_begin(from);
+  so_far_.waits.push_back({step, static_cast<std::uint32_t>(stage), begin, std::max(begin, since_begin(to))});
 }
 
 int TraceLog::tokens() const {
