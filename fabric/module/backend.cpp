@@ -140,7 +140,7 @@ ggml_status graph_compute(ggml_backend_t backend, ggml_cgraph* graph) {
   if (*id != 0) {
     device.streams.say(device.stage, Run{*id});
     auto& trace = device.streams.trace();
-    if (trace.on()) trace.said(device.stage, *id, rows_of(*graph), Clock::now());
+    if (trace.on()) trace.said(device.stage, *id, rows_of(*graph), Clock::now(), device.splits);
   }
   const auto request = ask_ahead(device, *graph);
   // Until the last stage has its part there is more to say at once: all of it goes in one packet a stage. So

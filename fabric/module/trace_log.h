@@ -20,8 +20,9 @@ class TraceLog {
   void begin(Moment now, std::uint32_t decode_rows);
   void end() { on_ = false; }
 
-  /// A graph of this stage was said, whose input has so many rows.
-  void said(std::size_t stage, std::uint64_t graph, std::uint32_t rows, Moment now);
+  /// A graph of this stage was said, whose input has so many rows. `is_split`: every stage has a part of each
+  /// tensor, so that there are many passes through the stages before a result.
+  void said(std::size_t stage, std::uint64_t graph, std::uint32_t rows, Moment now, bool is_split = false);
   /// Somebody waited for what the stage owes.
   void waited(std::size_t stage, Moment from, Moment to);
 
@@ -33,7 +34,7 @@ class TraceLog {
   trace::Recording recording(Moment now) const;
 
  private:
-  bool begins_a_step(std::size_t stage) const;
+  bool begins_a_step(std::size_t stage, bool is_split) const;
   trace::Nanoseconds since_begin(Moment moment) const;
 
   std::size_t stages_;
@@ -41,6 +42,7 @@ class TraceLog {
   mutable std::mutex lock_;  ///< guards what follows
   Moment began_{};
   std::size_t last_stage_ = 0;
+  bool has_waited_ = false;  ///< since the last graph of the first stage
   bool full_ = false;
   trace::Recording so_far_;
 };

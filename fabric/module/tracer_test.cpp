@@ -46,7 +46,8 @@ class TracerTest : public testing::Test {
       for (const std::size_t stage : {0U, 1U}) {
         if (log.on()) log.said(stage, 7, 1, Clock::now());
       }
-      if (log.on()) log.waited(1, Clock::now(), Clock::now());
+      const auto now = Clock::now();
+      if (log.on()) log.waited(1, now, now);
       streams_->flush();
       if (condition()) return true;
       std::this_thread::sleep_for(1ms);

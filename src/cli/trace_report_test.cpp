@@ -100,7 +100,7 @@ TEST(TraceReport, SaysWhereThereIsNoPrediction) {
 }
 
 TEST(TraceReport, FitsTheTerminal) {
-  for (const std::size_t columns : {40U, 60U, 79U}) {
+  for (const std::size_t columns : {45U, 60U, 79U}) {
     for (const std::string& line :
          trace_lines(timeline(), trace_plan(Json(), "m", timeline()), "m", columns)) {
       const bool is_sentence = line.find("computes") != std::string::npos ||

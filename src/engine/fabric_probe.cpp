@@ -53,7 +53,8 @@ asio::awaitable<Result<void>> probe_fabric(asio::any_io_executor executor, Engin
   stage.address = (*worker)->address();
   stage.key = (*worker)->key();
   const fs::path plan = folder->path() / "plan.json";
-  auto written = write_file_atomically(plan, fabric_plan({stage}, HeadPlacement::master, {}, {}));
+  const std::string text = fabric_plan({stage}, HeadPlacement::master, WireFormat::f32, {}, {}, {});
+  auto written = write_file_atomically(plan, text);
   if (!written) co_return written.error();
   SpawnSpec listing;
   listing.program = engine.llama_server;

@@ -195,6 +195,7 @@ Plan LayoutPlanner::make_plan(const Candidate& candidate, const Cut& cut, Head h
     plan.shares.push_back(std::move(share));
   }
   plan.predicted = predict(devices, counts, head);
+  if (path == DataPath::fabric) predict_shares(devices, plan);
   return plan;
 }
 

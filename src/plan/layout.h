@@ -87,6 +87,7 @@ class LayoutPlanner {
                          Head head) const;
   Prediction predict_fabric(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
                             Head head) const;
+  void predict_shares(const std::vector<std::size_t>& devices, Plan& plan) const;
 
   const Workload& work_;
   const Cluster& cluster_;

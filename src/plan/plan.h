@@ -36,7 +36,7 @@ struct Share {
   Bytes overhead;   ///< the engine process and its compute buffers, estimated
   Bytes budget;
   std::string reason;
-  double compute = 0;  ///< seconds a step of decode takes here, without the head; 0: not predicted
+  double compute = 0;  ///< seconds a step of decode takes here, a worker's head included; 0: not predicted
   double hop = 0;      ///< seconds from the rank before to here, in such a step; 0: none, or not predicted
 
   Bytes total() const { return weights + kv_cache + overhead; }

@@ -210,6 +210,23 @@ TEST(Planner, TheHeadGoesWhereItIsFaster) {
   EXPECT_EQ(on_master->replicas[0].head, Head::master);
 }
 
+TEST(Planner, SharesSayWhatEachTakesOfAToken) {
+  const auto model = transformer(24, mebibytes(40), mebibytes(400));
+  const auto all = cluster({device("slow", mebibytes(700), 2), device("fast", mebibytes(2000), 9)});
+  const auto proposal = propose(model, all, {.context = 512, .use = {"slow", "fast"}, .masters = {"slow"}});
+  ASSERT_TRUE(proposal.ok()) << proposal.error().message;
+  const Plan& plan = proposal->replicas[0];
+  ASSERT_EQ(plan.data_path, DataPath::fabric);
+  ASSERT_EQ(plan.head, Head::last_worker);
+  double seconds = hand_on_seconds(*all.link(all.devices[0], all.devices[1]), 1, 1);  // the way back
+  for (const Share& share : plan.shares) {
+    EXPECT_EQ(share.compute > 0, share.layer_count > 0);
+    EXPECT_EQ(share.hop > 0, share.rank > 0);
+    seconds += share.compute + share.hop;
+  }
+  EXPECT_NEAR(seconds, 1 / plan.predicted.decode, 1e-9);
+}
+
 TEST(Planner, HandsOnOverTheBestLinks) {
   // Each worker is as good as the other; "b" is next to "d", and "c" to nobody.
   const auto model = transformer(32, mebibytes(40), mebibytes(80));

@@ -105,4 +105,17 @@ Prediction LayoutPlanner::predict_fabric(const std::vector<std::size_t>& devices
   return predicted;
 }
 
+/// What `caravan trace` compares with: each share's part of a step of decode in the fabric.
+void LayoutPlanner::predict_shares(const std::vector<std::size_t>& devices, Plan& plan) const {
+  std::size_t layer = 0;
+  for (std::size_t k = 0; k < plan.shares.size(); ++k) {
+    Share& share = plan.shares[k];
+    const DeviceCosts& own = costs(devices[k], WeightLayout::repacked);
+    for (int n = 0; n < share.layer_count; ++n, ++layer) share.compute += own.decode[kind_of_layer_[layer]];
+    if (k == 0) continue;
+    if (k + 1 == plan.shares.size() && plan.head == Head::last_worker) share.compute += own.head_decode;
+    share.hop = hand_on(devices.front(), devices[k - 1], devices[k], 0).cost;
+  }
+}
+
 }  // namespace caravan::plan
