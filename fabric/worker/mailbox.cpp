@@ -90,6 +90,8 @@ Result<void> Mailbox::put(const ParcelName& name, const HandOff& chunk) {
 
 Result<Parcel> Mailbox::take(const ParcelName& name, SteadyTime deadline) {
   std::unique_lock lock(mutex_);
+  // It may have gone between the command and this.
+  if (session_ != name.session) return gone();
   const std::uint64_t closed = closed_;
   const auto is_there = [&] {
     const auto found = parcels_.find(name);

@@ -37,6 +37,7 @@ TEST(FabricMailbox, WhoTakesWaits) {
 
 TEST(FabricMailbox, EmptyParcelsArrive) {
   Mailbox mailbox{{100, 10}};
+  mailbox.open(1);
   ASSERT_TRUE(mailbox.put(kName, chunk(0, 0, "")).ok());
   EXPECT_EQ(mailbox.take(kName, soon())->bytes, "");
 }
@@ -80,6 +81,13 @@ TEST(FabricMailbox, TheEndOfTheMasterWakesEverybody) {
   EXPECT_EQ(given.error().code, Code::interrupted);
   EXPECT_EQ(taken.error().code, Code::interrupted);
   EXPECT_EQ(mailbox.held(), 0U);
+}
+
+TEST(FabricMailbox, NothingIsWaitedForAfterTheEndOfTheMaster) {
+  Mailbox mailbox{{100, 10}};
+  mailbox.open(1);
+  mailbox.close();
+  EXPECT_EQ(mailbox.take(kName, late()).error().code, Code::interrupted);
 }
 
 TEST(FabricMailbox, SessionsAreKeptApart) {
