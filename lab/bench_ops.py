@@ -20,6 +20,8 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+MODULE = os.environ.get("CARAVAN_FABRIC_MODULE") or str(ROOT / "build" / "bin" / "libggml-caravan.so")
+WORKER = os.environ.get("CARAVAN_WORKER") or str(ROOT / "build" / "bin" / "caravan-worker")
 LINE = re.compile(r"^  (\w+)\(.*\): (.*)$")
 MOST_LINES = 20  # of failures that are printed
 
@@ -48,7 +50,7 @@ class Worker:
             (folder / name).write_text(text)
         self.log = open(folder / "worker.log", "w+")
         self.process = subprocess.Popen(
-            [ROOT / "build" / "bin" / "caravan-worker", "--listen", "127.0.0.1:0", "--key-file", folder / "key", "--threads", str(threads)],
+            [WORKER, "--listen", "127.0.0.1:0", "--key-file", folder / "key", "--threads", str(threads)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, text=True)
         address = self.process.stdout.readline().split()[1]
         self.plan = folder / "plan.json"
@@ -68,7 +70,7 @@ def run_program(program, worker, only):
     """{operation: Counter of passed, declined, failed}, and the lines that failed."""
     counts, failures = collections.defaultdict(collections.Counter), []
     command = [program, "-b", "Caravan0", *(["-o", only] if only else [])]
-    environment = {**os.environ, "GGML_BACKEND_PATH": str(ROOT / "build" / "bin" / "libggml-caravan.so"), "CARAVAN_FABRIC_PLAN": str(worker.plan)}
+    environment = {**os.environ, "GGML_BACKEND_PATH": MODULE, "CARAVAN_FABRIC_PLAN": str(worker.plan)}
     done = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
                             errors="replace")
     for raw in done.stdout:

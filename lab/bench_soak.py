@@ -42,7 +42,7 @@ def in_one_process(tool, cases, lanes, seed, report):
         rest = [line for line in errors if not line.startswith("caravan: stage")]
     lines = done.stdout.splitlines()
     report(f"In one process, {cases} faults, {(time.monotonic() - began) / 60:.1f} minutes, exit code {done.returncode}: {lines[-1] if lines else ''}")
-    for line in [one for one in lines if one.startswith("wrong")][:20] + rest[:20]:
+    for line in [one for one in lines if one.startswith(("wrong", "late"))][:20] + rest[:20]:
         report(f"    {line.strip()}")
     return done.returncode == 0
 

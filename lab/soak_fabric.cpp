@@ -52,6 +52,7 @@ int main(int argc, char** argv) {
   settings.folder = folder->path();
   const auto tally = caravan::fabric::soak::soak(settings, print);
   print(tally);
+  for (const auto& late : tally.late) fmt::print("late: {}\n", late);
   for (const auto& wrong : tally.wrong) fmt::print("wrong: {}\n", wrong);
   return tally.wrong.empty() && tally.cases == settings.cases ? 0 : 1;
 }

@@ -17,10 +17,11 @@
 namespace caravan::fabric::soak {
 namespace {
 
-const Milliseconds kLongTimeout = Plan{}.timeout;
 /// For faults that are seen by the time-out alone. Workers beat at most ten times a second.
 constexpr Milliseconds kShortTimeout{500};
 constexpr Milliseconds kReleaseTime{60000};
+constexpr Milliseconds kLate{1000};
+constexpr Milliseconds kLongRun{9000};
 constexpr std::uint64_t kProgressEvery = 100;
 
 Key key_of(std::uint8_t first) {
@@ -67,7 +68,7 @@ class Lane {
     link.arm(fault);
     const bool by_end = fault.kind == Kind::cut || fault.kind == Kind::delay;
     const auto began = Clock::now();
-    const Run run = run_miniature(plan(by_reference, by_end ? kLongTimeout : kShortTimeout), engine());
+    const Run run = run_miniature(plan(by_reference, by_end ? settings_.patience : kShortTimeout), engine());
     const auto took = std::chrono::duration_cast<Milliseconds>(Clock::now() - began);
     const auto name =
         fmt::format("seed {}: {} of {} at {} {} link {}{}", seed, name_of(fault.kind), fault.length, fault.at,
@@ -77,6 +78,7 @@ class Lane {
       ++tally.struck;
       ++tally.by_kind[name_of(fault.kind)];
       tally.longest = std::max(tally.longest, took);
+      if (took > kLongRun) tally.late.push_back(fmt::format("{}: the run took {} ms", name, took.count()));
     }
     release(name, tally);
     ++tally.cases;
@@ -108,7 +110,7 @@ class Lane {
   void measure() {
     for (const bool by_reference : {false, true}) {
       for (auto& link : links_) link->arm({});
-      const Run clean = run_miniature(plan(by_reference, kLongTimeout), engine());
+      const Run clean = run_miniature(plan(by_reference, Plan{}.timeout), engine());
       if (!clean.opened || clean.failed || clean.results != expected_)
         throw std::runtime_error("a run without any fault is wrong");
       for (std::size_t i = 0; i < links_.size(); ++i)
@@ -126,7 +128,7 @@ class Lane {
     if (!failed && run.results.size() != expected_.size())
       tally.wrong.push_back(name + ": results are missing");
     if (!failed || hurt) return;
-    if (by_end)
+    if (by_end && settings_.patience >= Plan{}.timeout)
       tally.wrong.push_back(name + ": it failed before anything was wrong");
     else
       ++tally.slow;
@@ -145,6 +147,7 @@ class Lane {
     }
     const auto took = std::chrono::duration_cast<Milliseconds>(Clock::now() - began);
     tally.longest_release = std::max(tally.longest_release, took);
+    if (took > kLate) tally.late.push_back(fmt::format("{}: released after {} ms", name, took.count()));
   }
 
   const Settings& settings_;
@@ -164,6 +167,7 @@ void add(Tally& all, const Tally& some) {
   all.longest = std::max(all.longest, some.longest);
   all.longest_release = std::max(all.longest_release, some.longest_release);
   for (const auto& [kind, count] : some.by_kind) all.by_kind[kind] += count;
+  all.late.insert(all.late.end(), some.late.begin(), some.late.end());
   all.wrong.insert(all.wrong.end(), some.wrong.begin(), some.wrong.end());
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "fabric/module/plan.h"
 #include "fabric/soak/faulty_link.h"
 
 namespace caravan::fabric::soak {
@@ -17,7 +18,10 @@ namespace caravan::fabric::soak {
 struct Settings {
   std::uint64_t first_seed = 1;
   std::uint64_t cases = 100;
-  unsigned lanes = 2;            ///< so many pairs of workers at a time
+  unsigned lanes = 2;  ///< so many pairs of workers at a time
+  /// The plan's time-out, where a fault is seen without it. Below the default nobody can say whether a run
+  /// was only slow.
+  std::chrono::milliseconds patience = Plan{}.timeout;
   std::filesystem::path folder;  ///< for the model's file
 };
 
@@ -29,6 +33,7 @@ struct Tally {
   std::chrono::milliseconds longest{0};          ///< of a run with a fault, until it had failed or ended
   std::chrono::milliseconds longest_release{0};  ///< until both workers were free again
   std::map<std::string, std::uint64_t> by_kind;  ///< faults that happened
+  std::vector<std::string> late;                 ///< runs of over 9 s, and those after which workers took over one
   std::vector<std::string> wrong;                ///< what must not be, with its seed
 };
 

@@ -15,6 +15,8 @@ TEST(FabricSoak, FaultsBecomeErrorsAndNothingElse) {
   Settings settings;
   settings.folder = folder->path();
   settings.cases = 24;
+  settings.lanes = 12;
+  settings.patience = Milliseconds(1000);
   const Tally tally = soak(settings);
   EXPECT_THAT(tally.wrong, testing::IsEmpty());
   EXPECT_EQ(tally.cases, settings.cases);

@@ -50,7 +50,8 @@ class Mailbox {
 
   /// One chunk; a parcel's chunks come in order. Blocks while there is no room.
   Result<void> put(const ParcelName& name, const HandOff& chunk);
-  /// The whole parcel. Blocks until it is there, at most until `deadline`.
+  /// The whole parcel, of the master that is there: Code::interrupted for any other. Blocks until it is
+  /// there, at most until `deadline`.
   Result<Parcel> take(const ParcelName& name, SteadyTime deadline);
   /// The same; reads by itself what comes from that stage, then and later, until leave_inlets() or take().
   /// Only one thread may do that, and nobody reads while it does something else: the other end must not send

@@ -83,6 +83,7 @@ class FaultyLink:
                 one.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+        source.close()
 
     def end_all(self, locked=False):
         """As a node ends its tunnels."""
