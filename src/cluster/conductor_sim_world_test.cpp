@@ -36,6 +36,7 @@ Result<std::vector<plan::Plan>> sim_plan(const std::vector<SimNode>& nodes, cons
       carried += capacity(device);
     }
     if (carried < wish.size.count) break;
+    if (shares.size() > 1) plan.data_path = wish.data_path;
     for (const std::string& device : shares) {
       plan::Share share;
       share.device = device;

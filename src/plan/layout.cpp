@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kWorthPairs = 64;  ///< with more devices not each of their links is looked at
 /// The engine calls sampling in the graph experimental: not for less than this.
-constexpr double kWorthOtherSampling = 0.97;
+constexpr double kWorthOtherSampling = 0.95;
 constexpr double kWorthMoreThreads = 0.97;
 
 bool is_alike(const Part& a, const Part& b) {
