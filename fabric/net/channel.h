@@ -9,12 +9,12 @@
 
 #include "base/descriptor.h"
 #include "base/result.h"
+#include "base/units.h"
 #include "fabric/net/address.h"
 #include "fabric/net/seal.h"
 
 namespace caravan::fabric {
 
-using Clock = std::chrono::steady_clock;
 using SteadyTime = Clock::time_point;
 using Milliseconds = std::chrono::milliseconds;
 

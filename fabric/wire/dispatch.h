@@ -30,11 +30,10 @@ struct MessageList {
 };
 
 /// What a master sends once the key is proved; GRAPH is not among them, see graph.h.
-using Commands =
-    MessageList<Open, Peer, Alloc, Free, Set, SetRows, Fill, Copy, Layout, DropGraph, Run, Get, Send, Receive,
-                Weight, WeightsEnd, Stream, Inventory, Stats, Ping, Pulse, Reduce>;
+using Commands = MessageList<Open, Peer, Alloc, Free, Set, SetRows, Fill, Copy, Layout, DropGraph, Run, Get,
+                             Send, Receive, Weight, WeightsEnd, Stream, Stats, Ping, Pulse, Reduce>;
 /// What a worker sends to a master.
-using Answers = MessageList<Hello, Proof, Welcome, Data, Missing, Have, Timeline, Pong, ErrorMessage, Beat>;
+using Answers = MessageList<Hello, Proof, Welcome, Data, Missing, Timeline, Pong, ErrorMessage, Beat>;
 /// What a peer sends.
 using HandOffs = MessageList<HandOff>;
 

@@ -20,7 +20,7 @@ struct Row {
 constexpr std::size_t kSmall = 64;
 constexpr std::size_t kWithChunk = kMaxChunk + kSmall;
 
-constexpr std::array<Row, 34> kTypes{{
+constexpr std::array<Row, 32> kTypes{{
     {Type::hello, "HELLO", kWorker | kMaster | kPeer, kMaxGreetingPayload},
     {Type::proof, "PROOF", kWorker | kMaster | kPeer, kSmall},
     {Type::welcome, "WELCOME", kWorker, kMaxDevices * 512},
@@ -42,14 +42,12 @@ constexpr std::array<Row, 34> kTypes{{
     {Type::weight, "WEIGHT", kMaster, 2 * kSmall},
     {Type::weights_end, "WEIGHTS_END", kMaster, kSmall},
     {Type::stream, "STREAM", kMaster, kWithChunk},
-    {Type::inventory, "INVENTORY", kMaster, kMaxPayload},
     {Type::stats, "STATS", kMaster, kSmall},
     {Type::ping, "PING", kMaster, kSmall},
     {Type::pulse, "PULSE", kMaster, kSmall},
     {Type::reduce, "REDUCE", kMaster, kSmall},
     {Type::data, "DATA", kWorker, kWithChunk},
     {Type::missing, "MISSING", kWorker, kMaxPayload},
-    {Type::have, "HAVE", kWorker, kMaxPayload},
     {Type::timeline, "TIMELINE", kWorker, kMaxPayload},
     {Type::pong, "PONG", kWorker, kSmall},
     {Type::error, "ERROR", kWorker, 4 * kMaxText},

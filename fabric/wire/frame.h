@@ -12,7 +12,7 @@
 
 namespace caravan::fabric {
 
-/// Numbers are never used again with another meaning.
+/// Numbers are never used again with another meaning: 34 and 66 were messages that nobody sent.
 enum class Type : std::uint16_t {
   // both ways, before anything else
   hello = 1,
@@ -37,7 +37,6 @@ enum class Type : std::uint16_t {
   weight = 31,
   weights_end = 32,
   stream = 33,
-  inventory = 34,
   stats = 35,
   ping = 36,
   pulse = 37,
@@ -45,7 +44,6 @@ enum class Type : std::uint16_t {
   // worker to master
   data = 64,
   missing = 65,
-  have = 66,
   timeline = 67,
   pong = 68,
   // worker to master, worker to peer, and in place of a WELCOME

@@ -15,7 +15,7 @@ constexpr std::size_t kHeaderBytes = 8;
 constexpr std::size_t kFlagsAt = 6;  ///< in a header
 /// Largest payload before the other end has proved the key.
 constexpr std::size_t kMaxGreetingPayload = 1024;
-/// Largest payload at all (GRAPH, INVENTORY, TIMELINE, MISSING).
+/// Largest payload at all (GRAPH, TIMELINE, MISSING).
 constexpr std::size_t kMaxPayload = std::size_t{16} << 20U;
 /// Most bytes of tensor data in one message. Longer data is cut into several messages.
 constexpr std::size_t kMaxChunk = std::size_t{1} << 20U;

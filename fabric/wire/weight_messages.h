@@ -103,32 +103,6 @@ struct Stream {
   }
 };
 
-struct Inventory {
-  static constexpr Type kType = Type::inventory;
-  std::uint32_t request = 0;
-  std::vector<Content> tensors;  ///< of the whole model
-  bool operator==(const Inventory&) const = default;
-
-  template <typename Self, typename Io>
-  static void fields(Self& m, Io& io) {
-    io.number(m.request);
-    io.list(m.tensors, kMaxWeights, 40, [&io](auto& content) { Content::fields(content, io); });
-  }
-};
-
-struct Have {
-  static constexpr Type kType = Type::have;
-  std::uint32_t request = 0;
-  std::vector<std::uint8_t> bits;  ///< bit i % 8 (lowest first) of byte i / 8: tensor i of the INVENTORY
-  bool operator==(const Have&) const = default;
-
-  template <typename Self, typename Io>
-  static void fields(Self& m, Io& io) {
-    io.number(m.request);
-    io.list(m.bits, kMaxWeights / 8, 1, [&io](auto& byte) { io.number(byte); });
-  }
-};
-
 /// What STATS asks for.
 enum class StatsAction : std::uint8_t { start = 0, collect = 1, stop = 2 };
 

@@ -179,10 +179,6 @@ Result<void> Executor::operator()(const WeightsEnd& command) {
 
 Result<void> Executor::operator()(const Stream& command) { return opened_->weights.stream(command); }
 
-Result<void> Executor::operator()(const Inventory& command) {
-  return answer_with(opened_->weights.inventory(command));
-}
-
 Result<void> Executor::operator()(const Stats& command) {
   if (command.action == StatsAction::start) timeline_.start();
   const Timeline collected = timeline_.collect(command.request);

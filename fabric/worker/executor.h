@@ -71,7 +71,6 @@ class Executor {
   Result<void> operator()(const Weight& command);
   Result<void> operator()(const WeightsEnd& command);
   Result<void> operator()(const Stream& command);
-  Result<void> operator()(const Inventory& command);
   Result<void> operator()(const Stats& command);
   Result<void> operator()(const Ping& command);
   Result<void> operator()(const Pulse& command);

@@ -56,26 +56,14 @@ std::vector<std::string> session_of(const LocalGraph& graph) {
                   frame_of(Set{buffer, place.offset, image.substr(place.offset, place.size)}));
   }
   const Content content{hash_of("data"), 4};
-  for (const std::string& frame : {frame_of(fabric::Run{1}),
-                                   frame_of(Get{1, graph.result()}),
-                                   frame_of(Alloc{6, 4096}),
-                                   frame_of(Copy{{buffer, 0, 64}, 6, 64}),
-                                   frame_of(SetRows{6, 0, 4, 8, "12345678"}),
-                                   frame_of(Fill{{6, 128, 64}, 3}),
-                                   frame_of(Inventory{2, {content}}),
-                                   frame_of(Weight{0, 6, 0, content}),
-                                   frame_of(WeightsEnd{3}),
-                                   frame_of(Stream{0, 0, Packing::plain, "data"}),
-                                   frame_of(fabric::Run{1}),
-                                   frame_of(Stats{4, StatsAction::start}),
-                                   frame_of(Ping{5}),
-                                   frame_of(Pulse{1000}),
-                                   frame_of(Free{6}),
-                                   frame_of(fabric::Run{1}),
-                                   frame_of(Stats{6, StatsAction::stop}),
-                                   frame_of(DropGraph{1}),
-                                   frame_of(Peer{1, {}, "127.0.0.1:1"}),
-                                   frame_of(Receive{1, 1, {buffer, 0, 16}})})
+  for (const std::string& frame :
+       {frame_of(fabric::Run{1}), frame_of(Get{1, graph.result()}), frame_of(Alloc{6, 4096}),
+        frame_of(Copy{{buffer, 0, 64}, 6, 64}), frame_of(SetRows{6, 0, 4, 8, "12345678"}),
+        frame_of(Fill{{6, 128, 64}, 3}), frame_of(Weight{0, 6, 0, content}), frame_of(WeightsEnd{3}),
+        frame_of(Stream{0, 0, Packing::plain, "data"}), frame_of(fabric::Run{1}),
+        frame_of(Stats{4, StatsAction::start}), frame_of(Ping{5}), frame_of(Pulse{1000}), frame_of(Free{6}),
+        frame_of(fabric::Run{1}), frame_of(Stats{6, StatsAction::stop}), frame_of(DropGraph{1}),
+        frame_of(Peer{1, {}, "127.0.0.1:1"}), frame_of(Receive{1, 1, {buffer, 0, 16}})})
     frames.push_back(frame);
   return frames;
 }

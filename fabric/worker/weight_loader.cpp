@@ -99,14 +99,4 @@ void WeightLoader::forget(std::uint32_t buffer) {
   std::erase_if(unreported_, [this](std::uint32_t number) { return missing_.count(number) == 0; });
 }
 
-Have WeightLoader::inventory(const Inventory& asked) {
-  Have answer;
-  answer.request = asked.request;
-  answer.bits.resize((asked.tensors.size() + 7) / 8);
-  for (std::size_t i = 0; i < asked.tensors.size(); ++i) {
-    if (source_.has(asked.tensors[i])) answer.bits[i / 8] |= static_cast<std::uint8_t>(1U << (i % 8));
-  }
-  return answer;
-}
-
 }  // namespace caravan::fabric::worker

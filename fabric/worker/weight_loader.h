@@ -29,8 +29,6 @@ class WeightLoader {
   void forget(std::uint32_t buffer);
   /// True when nothing is missing.
   bool complete() const { return missing_.empty(); }
-  /// Which of the contents the store has.
-  Have inventory(const Inventory& asked);
 
  private:
   struct Awaited {
