@@ -33,12 +33,24 @@ void get_tensor_async(ggml_backend_t backend, const ggml_tensor* tensor, void* d
   ggml_backend_tensor_get(tensor, data, offset, size);
 }
 
+/// How a tensor travels from worker to worker. The plan's format is for hidden states: whole f32 results of a
+/// graph. What has another type, is memory from token to token, or has rows that are no whole blocks travels
+/// as it is.
+Format wire_format(const StageDevice& device, const ggml_tensor& tensor) {
+  const auto wanted = device.streams.plan().wire;
+  const auto& made = tensor.view_src != nullptr ? *tensor.view_src : tensor;
+  const bool hidden = tensor.type == GGML_TYPE_F32 && made.op != GGML_OP_NONE && ggml_is_contiguous(&tensor);
+  if (wanted == Format::as_is || !hidden) return Format::as_is;
+  const auto block = ggml_blck_size(wanted == Format::f16 ? GGML_TYPE_F16 : GGML_TYPE_Q8_0);
+  return tensor.ne[0] % block == 0 ? wanted : Format::as_is;
+}
+
 /// From worker to worker: the bytes go straight there when the plan says how.
-bool hand_off(StageDevice& from, StageDevice& to, const Region& source, const Region& target) {
+bool hand_off(StageDevice& from, StageDevice& to, Format format, const Region& source, const Region& target) {
   if (from.streams.plan().way(from.stage, to.stage).empty()) return false;
   memory_changes(to);
   const auto tag = from.streams.next_tag();
-  from.streams.say(from.stage, Send{tag, static_cast<std::uint32_t>(to.stage), Format::as_is, source});
+  from.streams.say(from.stage, Send{tag, static_cast<std::uint32_t>(to.stage), format, source});
   from.streams.say(to.stage, Receive{tag, static_cast<std::uint32_t>(from.stage), target});
   return true;
 }
@@ -62,7 +74,8 @@ bool copy_tensor_async(ggml_backend_t from_backend, ggml_backend_t to_backend, c
   const auto source_region = region_of(*from, 0, size);
   if (source == nullptr || !source_region) return false;
   needs_weights(source->owner, source_region->buffer);
-  if (&source->owner != &device) return hand_off(source->owner, device, *source_region, *region);
+  if (&source->owner != &device)
+    return hand_off(source->owner, device, wire_format(device, *from), *source_region, *region);
   memory_changes(device);
   device.streams.say(device.stage, Copy{*source_region, region->buffer, region->offset});
   return true;

@@ -104,6 +104,37 @@ TEST_F(DeviceTest, ACopyToTheNextStageIsHandedOver) {
   EXPECT_EQ(receive->region, (Region{0, 64, 16}));
 }
 
+/// Hidden states travel in the plan's format, everything else as it is.
+class PackedDeviceTest : public DeviceTest {
+ protected:
+  void SetUp() override {
+    wire_ = Format::q8_0;
+    DeviceTest::SetUp();
+  }
+  Format format_of_hand_off(ggml_tensor* from, ggml_tensor* to) {
+    ggml_backend_tensor_copy_async(backends_[0], backends_[1], from, to);
+    told(0);
+    const auto sends = workers_[0].payloads(Type::send);
+    return read_message<Send>(sends.back())->format;
+  }
+};
+
+TEST_F(PackedDeviceTest, OnlyHiddenStatesArePacked) {
+  const auto result = [this](std::size_t stage, ggml_type type, std::int64_t size) {
+    auto* const tensor = ggml_new_tensor_1d(context_.get(), type, size);
+    tensor->op = GGML_OP_ADD;
+    ggml_backend_tensor_alloc(buffers_.at(stage), tensor, ggml_backend_buffer_get_base(buffers_.at(stage)));
+    return tensor;
+  };
+  EXPECT_EQ(format_of_hand_off(result(0, GGML_TYPE_F32, 64), result(1, GGML_TYPE_F32, 64)), Format::q8_0);
+  EXPECT_EQ(format_of_hand_off(result(0, GGML_TYPE_F32, 33), result(1, GGML_TYPE_F32, 33)), Format::as_is)
+      << "no whole blocks";
+  EXPECT_EQ(format_of_hand_off(result(0, GGML_TYPE_I32, 64), result(1, GGML_TYPE_I32, 64)), Format::as_is);
+  auto* const kept = result(0, GGML_TYPE_F32, 64);
+  kept->op = GGML_OP_NONE;
+  EXPECT_EQ(format_of_hand_off(kept, result(1, GGML_TYPE_F32, 64)), Format::as_is) << "memory";
+}
+
 TEST_F(DeviceTest, OtherCopiesFindAWay) {
   told(0);
   told(1);

@@ -20,6 +20,7 @@ class DeviceTest : public testing::Test {
   void SetUp() override {
     Plan plan;
     plan.timeout = std::chrono::seconds(10);
+    plan.wire = wire_;
     plan.stages = {workers_[0].stage("one"), workers_[1].stage("two")};
     plan.stages[1].peer = "127.0.0.1:9";
     auto opened = Streams::open(plan, kTestEngine);
@@ -75,6 +76,7 @@ class DeviceTest : public testing::Test {
   struct FreeContext {
     void operator()(ggml_context* context) const { ggml_free(context); }
   };
+  Format wire_ = Format::as_is;
   std::array<FakeWorker, 2> workers_;
   std::array<std::size_t, 2> known_ = {};
   std::unique_ptr<Streams> streams_;

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -18,6 +19,13 @@ namespace {
 constexpr std::size_t kMaxPlanBytes = std::size_t{64} << 10U;
 constexpr int kShortestTimeout = 500;
 constexpr int kLongestTimeout = 600'000;
+
+std::optional<Format> format_of(std::string_view wire) {
+  if (wire == "f32") return Format::as_is;
+  if (wire == "f16") return Format::f16;
+  if (wire == "q8_0") return Format::q8_0;
+  return {};
+}
 
 /// What can be connected to.
 Result<void> check_target(const std::string& text, const std::string& what) {
@@ -83,11 +91,14 @@ Result<Plan> parse_plan(std::string_view text) {
   Fields fields(*json, "plan");
   Plan plan;
   const auto head = fields.text_or("head", "master");
+  const auto wire = fields.text_or("wire", "f32");
   const auto timeout = fields.small_or("timeout_ms", static_cast<int>(plan.timeout.count()));
   const auto model = fields.text_or("model", "");
   const auto manifests = fields.text_or("manifests", "");
   const auto stages = fields.list("stages");
   if (head != "master" && head != "worker") fields.fail("head", "has to be 'master' or 'worker'");
+  const auto format = format_of(wire);
+  if (!format) fields.fail("wire", "has to be 'f32', 'f16' or 'q8_0'");
   if (timeout < kShortestTimeout || timeout > kLongestTimeout)
     fields.fail("timeout_ms", fmt::format("has to be {} to {}", kShortestTimeout, kLongestTimeout));
   if (stages.empty() || stages.size() > kMaxPlanStages)
@@ -97,6 +108,7 @@ Result<Plan> parse_plan(std::string_view text) {
   plan.model = model;
   plan.manifests = manifests;
   plan.head = head == "master" ? HeadPlace::master : HeadPlace::worker;
+  plan.wire = *format;
   plan.timeout = std::chrono::milliseconds(timeout);
   plan.stages.reserve(stages.size());
   for (std::size_t i = 0; i < stages.size(); ++i) {

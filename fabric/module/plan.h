@@ -31,6 +31,7 @@ enum class HeadPlace { master, worker };
 struct Plan {
   std::vector<Stage> stages;  ///< 1 to kMaxPlanStages, in the order of the layers
   HeadPlace head = HeadPlace::master;
+  Format wire = Format::as_is;  ///< how hidden states travel from worker to worker
   /// The GGUF file that llama-server loads: its weights go by reference. Empty: all are sent.
   std::filesystem::path model;
   std::filesystem::path manifests;  ///< folder where the hashes of models are kept; needed with a model

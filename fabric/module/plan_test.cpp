@@ -46,11 +46,12 @@ TEST(Plan, IsReadWithItsDefaults) {
   EXPECT_EQ(plan->stages[0].key[31], 0xaa);
   EXPECT_EQ(plan->stages[0].threads, 0U);
   EXPECT_EQ(plan->head, HeadPlace::master);
+  EXPECT_EQ(plan->wire, Format::as_is);
   EXPECT_EQ(plan->timeout.count(), 8000);
 }
 
 TEST(Plan, IsReadWithAllItsFields) {
-  Json json = {{"stages", {stage(), stage()}}, {"head", "worker"}, {"timeout_ms", 500}};
+  Json json = {{"stages", {stage(), stage()}}, {"head", "worker"}, {"wire", "q8_0"}, {"timeout_ms", 500}};
   json["stages"][1].update({{"name", "tablet"}, {"peer", "[::1]:5000"}, {"threads", 4}});
   const auto plan = parse_plan(json.dump());
   ASSERT_TRUE(plan) << plan.error().message;
@@ -59,7 +60,9 @@ TEST(Plan, IsReadWithAllItsFields) {
   EXPECT_EQ(plan->stages[1].peer, "[::1]:5000");
   EXPECT_EQ(plan->stages[1].threads, 4U);
   EXPECT_EQ(plan->head, HeadPlace::worker);
+  EXPECT_EQ(plan->wire, Format::q8_0);
   EXPECT_EQ(plan->timeout.count(), 500);
+  EXPECT_EQ(parse_plan(plan_with({{"wire", "f16"}}))->wire, Format::f16);
 }
 
 TEST(Plan, NamesTheFieldThatIsWrong) {
@@ -71,6 +74,8 @@ TEST(Plan, NamesTheFieldThatIsWrong) {
   expect_refused(Json{{"stages", std::vector<Json>(kMaxPlanStages + 1, stage())}}.dump(), "stages");
   expect_refused(plan_with({{"head", "nowhere"}}), "head");
   expect_refused(plan_with({{"head", 3}}), "head");
+  expect_refused(plan_with({{"wire", "q4_0"}}), "wire");
+  expect_refused(plan_with({{"wire", 16}}), "wire");
   expect_refused(plan_with({{"timeout_ms", 1}}), "timeout_ms");
   expect_refused(stage_with({{"name", ""}}), "name");
   expect_refused(stage_with({{"name", std::string(kMaxName + 1, 'x')}}), "name");

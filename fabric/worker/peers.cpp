@@ -1,6 +1,7 @@
 #include "fabric/worker/peers.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -11,6 +12,7 @@ namespace caravan::fabric::worker {
 namespace {
 
 constexpr std::chrono::seconds kConnectTime{10};
+constexpr float kLargestF16 = 65504.0F;
 
 ggml_type type_of(Format format) { return format == Format::f16 ? GGML_TYPE_F16 : GGML_TYPE_Q8_0; }
 
@@ -99,6 +101,12 @@ bool pack_fits(Format format, std::uint64_t size) {
 std::string pack(Format format, std::string_view values) {
   std::vector<float> floats(values.size() / sizeof(float));
   std::memcpy(floats.data(), values.data(), floats.size() * sizeof(float));
+  // What is too large for f16 would become an infinity, and that a NaN in the next layer.
+  if (format == Format::f16) {
+    for (float& value : floats) {
+      if (std::isfinite(value)) value = std::clamp(value, -kLargestF16, kLargestF16);
+    }
+  }
   std::string packed(packed_bytes(format, values.size()), '\0');
   ggml_get_type_traits(type_of(format))
       ->from_float_ref(floats.data(), packed.data(), static_cast<std::int64_t>(floats.size()));
