@@ -7,6 +7,7 @@ import unittest
 
 import fabric_test
 from fabric_test import SHORT, Worker
+from gguf_split import split
 from harness import wait_for
 
 FEW = 5_000_000  # bytes over all links of a start that sends no weights
@@ -118,6 +119,17 @@ class FabricWeightsTest(unittest.TestCase):
         self.assertEqual(text, expected)
         self.assertLess(sum(sent), FEW)
 
+    def test_a_model_in_shards(self):
+        expected = self.alone().ask(SHORT)[1]["content"]
+        self.model = split(self.model, self.folder, 3)
+        text, first = self.text()
+        self.assertEqual(text, expected)
+        self.assertGreater(sum(first), self.size / 2, "the weights were sent")
+        self.assertLess(sum(first), self.size * 1.1, "once")
+        text, sent = self.text()
+        self.assertEqual(text, expected)
+        self.assertLess(sum(sent), FEW)
+
     def test_a_damaged_store_is_filled_anew(self):
         expected = self.text()[0]
         usual = self.text()[1]
@@ -164,6 +176,40 @@ class FabricWeightsTest(unittest.TestCase):
         text, sent = self.text()
         self.assertEqual(text, self.alone().ask(SHORT)[1]["content"])
         self.assertLess(sum(sent), FEW)
+
+
+class FabricWireTest(unittest.TestCase):
+    worker = Worker
+
+    setUpClass = classmethod(fabric_test.FabricTest.setUpClass.__func__)
+
+    def setUp(self):
+        fabric_test.FabricTest.setUp(self)
+        self.between = Link(self, self.workers[1])
+
+    def plan(self, name="plan", **changes):
+        path = fabric_test.FabricTest.plan(self, name, **changes)
+        plan = json.loads(path.read_text())
+        plan["stages"][1]["peer"] = f"127.0.0.1:{self.between.port}"
+        path.write_text(json.dumps(plan))
+        return path
+
+    def handed_over(self, wire):
+        """Bytes from the first worker to the second one, for a text of fixed length."""
+        self.between.sent = 0
+        server = fabric_test.FabricTest.fabric(self, wire=wire).until_ready()
+        status, answer = server.ask(SHORT)
+        self.assertEqual(status, 200)
+        self.assertEqual(answer["tokens_predicted"], 32)
+        self.assertTrue(answer["content"].strip())
+        self.assertEqual(server.stop(), 0)
+        return self.between.sent
+
+    def test_hidden_states_take_half_or_a_quarter_of_the_bytes(self):
+        plain = self.handed_over("f32")
+        self.assertGreater(plain, 32 * 576 * 4, "the model's hidden state, once a token")
+        self.assertLess(self.handed_over("f16"), 0.55 * plain)
+        self.assertLess(self.handed_over("q8_0"), 0.31 * plain)
 
 
 if __name__ == "__main__":
