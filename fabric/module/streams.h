@@ -96,9 +96,6 @@ class Streams {
     Inbox inbox;                          // guarded by reading_
     Moment heard;                         // guarded by reading_: when bytes came last
     std::vector<ToldTimeline> timelines;  // guarded by reading_
-    Outgoing out;                         // guarded by writing_
-    Inbox inbox;                          // guarded by reading_
-    Moment heard;                         // guarded by reading_: when bytes came last
     Moment moved;                         // guarded by reading_: when it did something last
     std::optional<Progress> progress;     // guarded by reading_: what it said last
     std::thread reader;
