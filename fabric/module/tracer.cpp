@@ -20,6 +20,7 @@ constexpr auto kTick = 10ms;   // of the trace's thread
 constexpr auto kEager = 30ms;  // from question to question at first: they also compare the clocks
 constexpr int kEagerTimes = 8;
 constexpr auto kSteady = 200ms;     // and later
+constexpr auto kLate = 1s;          // an answer that has taken so long
 constexpr auto kTell = 250ms;       // from word to word of how far it is
 constexpr auto kLastAnswers = 10s;  // a worker computes a part of a prompt before it answers
 
@@ -117,7 +118,11 @@ void Tracer::collect() {
   }
 }
 
+/// Nobody while an answer takes long: a plan that stands still is known by workers that do nothing, and our
+/// questions are something.
 void Tracer::ask_who_is_due(Moment now) {
+  const auto is_late = [now](const Asked& asked) { return asked.is_out && now - asked.when > kLate; };
+  if (std::ranges::any_of(asked_, is_late)) return;
   bool asked = false;
   for (std::size_t i = 0; i < asked_.size(); ++i) {
     const auto pause = asked_[i].times <= kEagerTimes ? Duration(kEager) : Duration(kSteady);

@@ -123,7 +123,8 @@ asio::awaitable<Result<void>> TraceCommand::ask_model() {
 
 /// Never ends by itself: the trace does.
 asio::awaitable<void> TraceCommand::ask_if_quiet() {
-  asio::steady_timer timer(co_await asio::this_coro::executor, arguments_.ask ? kQuiet - kQuiet : kQuiet);
+  const std::chrono::seconds patience = arguments_.ask ? std::chrono::seconds(0) : kQuiet;
+  asio::steady_timer timer(co_await asio::this_coro::executor, patience);
   co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
   if (!begun_ && !arguments_.no_ask) {
     if (!arguments_.ask) {
