@@ -302,7 +302,12 @@ Result<void> Streams::take_in(std::size_t stage, std::string_view payload) {
 
 Result<void> Streams::take(std::size_t stage, Type type, std::string_view payload) {
   Result<void> taken = malformed(type, "nobody expects it here");
-  if (type == Type::error) return told_error(payload);
+  if (type == Type::error) {
+    const auto told = read_message<ErrorMessage>(payload);
+    // It may be another stage's: of one that did not hand over.
+    if (told && told->stage < stages_.size()) fail(told->stage, told_error(payload).message);
+    return told_error(payload);
+  }
   {
     const std::lock_guard lock(reading_);
     stages_[stage]->heard = Clock::now();

@@ -194,7 +194,7 @@ void write_miniature(const std::filesystem::path& file) {
   const auto context = new_context();
   gguf_set_val_str(gguf.get(), "general.architecture", "llama");
   std::vector<std::string> contents;
-  contents.reserve(kLayers * 3);
+  contents.reserve(std::size_t{kLayers} * 3);
   for (int place = 0; place < kLayers; ++place) {
     for (ggml_tensor* weight : weights_of(context.get(), place)) {
       contents.push_back(content_of(*weight));

@@ -191,7 +191,10 @@ Result<std::string> Executor::take(std::uint32_t stage, std::uint64_t tag, std::
   const SteadyTime deadline = Clock::now() + settings_.hand_off_time;
   auto parcel = directly ? mailbox_.take_directly(name, deadline) : mailbox_.take(name, deadline);
   timeline_.add(Doing::wait_peer, begin, tag);
-  if (!parcel) return parcel.error();
+  if (!parcel) {
+    if (parcel.error().code == Code::disconnected) blamed_ = stage;
+    return parcel.error();
+  }
   return unpack(parcel->format, std::move(parcel->bytes), size);
 }
 

@@ -50,7 +50,8 @@ class Executor {
   /// The master is gone: whatever runs or waits ends soon, with an error. From any thread.
   void cancel();
 
-  std::uint32_t stage() const { return stage_; }
+  /// The stage that is at fault when a command has failed: this one, or one that handed nothing over.
+  std::uint32_t to_blame() const { return blamed_.value_or(stage_); }
   /// What it does now, and how much it has done: commands, and bytes that were handed on. From any thread.
   Doing doing() const { return doing_; }
   std::uint64_t moved() const { return done_ + peers_.written(); }
@@ -107,6 +108,7 @@ class Executor {
   TimelineRecorder timeline_;
   std::uint32_t stage_ = 0;
   std::uint64_t session_ = 0;
+  std::optional<std::uint32_t> blamed_;
   std::unique_ptr<Opened> opened_;
 };
 

@@ -25,6 +25,14 @@ void Mailbox::open(std::uint64_t session) {
     held_ -= each->second.total;
     each = parcels_.erase(each);
   }
+  std::erase_if(lost_, [session](const auto& one) { return one.first != session; });
+  changed_.notify_all();
+}
+
+void Mailbox::lose(std::uint64_t session, std::uint32_t stage) {
+  const std::scoped_lock lock(mutex_);
+  if ((session_ && *session_ != session) || lost_.size() >= limits_.parcels) return;
+  lost_.emplace(session, stage);
   changed_.notify_all();
 }
 
@@ -55,6 +63,7 @@ void Mailbox::close() {
     if (session_ && whose.first == *session_) inlet->end();
   }
   session_.reset();
+  lost_.clear();
   parcels_.clear();
   held_ = 0;
   ++closed_;
@@ -97,6 +106,7 @@ Result<void> Mailbox::start(const ParcelName& name, const HandOff& chunk,
 Result<void> Mailbox::put(const ParcelName& name, const HandOff& chunk) {
   std::unique_lock lock(mutex_);
   if (session_ && *session_ != name.session) return other_session();
+  lost_.erase({name.session, name.stage});
   auto found = parcels_.find(name);
   if (found == parcels_.end()) {
     if (const auto started = start(name, chunk, lock); !started) return started.error();
@@ -150,10 +160,15 @@ Result<Parcel> Mailbox::wait_for(const ParcelName& name, SteadyTime deadline,
                                  std::unique_lock<std::mutex>& lock) {
   // Its master may have gone a moment before, or go while this waits.
   const auto is_over = [&] { return session_ != name.session; };
+  const auto is_lost = [&] { return lost_.contains({name.session, name.stage}); };
   ++waiting_;
-  const bool in_time = changed_.wait_until(lock, deadline, [&] { return is_over() || is_whole(name); });
+  const bool in_time =
+      changed_.wait_until(lock, deadline, [&] { return is_over() || is_whole(name) || is_lost(); });
   --waiting_;
   if (is_over()) return gone();
+  if (in_time && !is_whole(name))
+    return Error{Code::disconnected, fmt::format("the connection from stage {} has ended", name.stage),
+                 "check that its device still runs"};
   if (!in_time)
     return Error{Code::unavailable, fmt::format("stage {} did not hand over in time", name.stage),
                  "check that its device still runs"};

@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -52,6 +53,7 @@ class Mailbox {
   Result<void> put(const ParcelName& name, const HandOff& chunk);
   /// The whole parcel, of the master that is there: Code::interrupted for any other. Blocks until it is
   /// there, at most until `deadline`.
+  /// Code::disconnected when it cannot come any more.
   Result<Parcel> take(const ParcelName& name, SteadyTime deadline);
   /// The same; reads by itself what comes from that stage, then and later, until leave_inlets() or take().
   /// Only one thread may do that, and nobody reads while it does something else: the other end must not send
@@ -60,6 +62,9 @@ class Mailbox {
   /// By the thread of take_directly(), before it does what may block for longer: all inlets are read by their
   /// own threads again.
   void leave_inlets();
+
+  /// The connection over which this stage handed over has ended: nobody waits for more of it.
+  void lose(std::uint64_t session, std::uint32_t stage);
 
   std::uint64_t held() const;
   /// How many threads wait in put() and take() now.
@@ -84,6 +89,8 @@ class Mailbox {
   std::multimap<std::pair<std::uint64_t, std::uint32_t>, Inlet*> inlets_;  ///< by session and stage
   std::vector<Inlet*> taken_over_;                                         ///< of these, by take_directly()
   std::optional<std::uint64_t> session_;
+  std::set<std::pair<std::uint64_t, std::uint32_t>>
+      lost_;                ///< sessions and stages; at most as many as parcels
   std::uint64_t held_ = 0;  ///< bytes that parcels take, or will take when they are whole
   int waiting_ = 0;
   std::uint64_t closed_ = 0;  ///< how often close() was called

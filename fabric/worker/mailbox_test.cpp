@@ -83,6 +83,21 @@ TEST(FabricMailbox, TheEndOfTheMasterWakesEverybody) {
   EXPECT_EQ(mailbox.held(), 0U);
 }
 
+TEST(FabricMailbox, NothingIsWaitedForThatCannotComeAnyMore) {
+  Mailbox mailbox{{100, 10}};
+  mailbox.open(1);
+  ASSERT_TRUE(mailbox.put(kName, chunk(1, 0, "a")).ok());
+  Result<Parcel> taken = Error{};
+  std::thread taker([&] { taken = mailbox.take({1, 0, 9}, late()); });
+  while (mailbox.waiting() < 1) std::this_thread::yield();
+  mailbox.lose(1, 0);
+  taker.join();
+  EXPECT_EQ(taken.error().code, Code::disconnected);
+  EXPECT_EQ(mailbox.take(kName, late())->bytes, "a") << "what is there is there";
+  mailbox.open(2);
+  EXPECT_EQ(mailbox.take({2, 0, 7}, soon()).error().code, Code::unavailable) << "another master's loss";
+}
+
 TEST(FabricMailbox, WhoComesAfterTheEndOfTheMasterDoesNotWait) {
   Mailbox mailbox{{4, 10}};
   mailbox.open(1);

@@ -90,8 +90,8 @@ const char* wrong_value(const ggml_tensor& values, const std::string& bytes) {
   return numbers ? nullptr : "would sort values that are no numbers";
 }
 
-/// What is seen through a view is in the view's own buffer; the engine would look for it in that of the tensor
-/// that is viewed, which may have none here, and would end the process.
+/// What is seen through a view is in the view's own buffer; the engine would look for it in that of the
+/// tensor that is viewed, which may have none here, and would end the process.
 std::string bytes_of(const ggml_tensor& tensor) {
   std::string bytes(ggml_nbytes(&tensor), '\0');
   ggml_tensor plain = tensor;

@@ -183,6 +183,7 @@ void Server::serve_peer(Channel& channel, FrameReader& reader, const Accepted& a
   mailbox_.attach(accepted.hello.session, accepted.hello.stage, inlet);
   const auto why = inlet.serve();
   mailbox_.detach(inlet);
+  mailbox_.lose(accepted.hello.session, accepted.hello.stage);
   if (why.code == Code::disconnected) return;
   say(fmt::format("stage {} is not listened to any more: {}", accepted.hello.stage, printable(why.message)));
   tell(channel, why, 0, static_cast<std::uint16_t>(Type::hand_off));

@@ -96,7 +96,7 @@ Error Session::run() {
   if (!outcome.master_gone) {
     // Where a beat waits for a master that takes nothing, words would wait too.
     const std::unique_lock lock(writing_, std::try_to_lock);
-    if (lock.owns_lock()) tell(channel_, outcome.why, executor_.stage(), outcome.about);
+    if (lock.owns_lock()) tell(channel_, outcome.why, executor_.to_blame(), outcome.about);
     queue_.abandon();
     channel_.finish_writing();
     over.get_future().wait_for(kDrainTime);

@@ -180,7 +180,7 @@ class Faults:
             strike()
             hit = time.monotonic()
         alive = self.wait_for_start(server, name)
-        text, error = "", None
+        text, error, event = "", None, None
         if alive:
             if strike and not loading:
                 def later():
@@ -195,7 +195,7 @@ class Faults:
                 text += event["content"]
         ended = time.monotonic()
         assert self.whole.startswith(text), f"{name}: {text!r} is not how {self.whole!r} begins\n{server.log()[-2000:]}"
-        assert error or not alive or text == self.whole, f"{name}: the answer ended early, without an error"
+        assert error or not alive or text == self.whole, f"{name}: {text!r} ended early, without an error: {event}\n{server.log()[-2000:]}"
         hit = hit or self.links[link].struck
         failed = error is not None or not alive
         if failed:
