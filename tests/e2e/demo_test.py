@@ -42,7 +42,7 @@ class DemoTest(CaravanTest):
     def test_split_and_single_device_give_the_same_text(self):
         texts = []
         for options in [["--devices", "1"], [], ["--data-path", "rpc"]]:
-            demo = self.start_demo(*options, "--prompt", QUESTION, "--max-tokens", "64")
+            demo = self.start_demo(*options, "--prompt", QUESTION, "--max-tokens", "32")
             result = demo.wait_for("result")
             texts.append(result["text"])
             self.assertEqual(demo.wait(), 0)
@@ -57,7 +57,7 @@ class DemoTest(CaravanTest):
                 if module:
                     (Path(folder) / "caravan-worker").symlink_to(Path(BIN).parent / "caravan-worker")
                     (Path(folder) / "libggml-caravan.so").write_bytes(module)
-                demo = self.start_demo("--prompt", QUESTION, env={"CARAVAN_FABRIC": folder})
+                demo = self.start_demo(env={"CARAVAN_FABRIC": folder})
                 self.assertIn("Paris", demo.wait_for("result")["text"])
                 self.assertIn(why, demo.first("fallback")["reason"])
                 self.assertEqual(demo.first("ready")["data_path"], "rpc")

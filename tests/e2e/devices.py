@@ -86,8 +86,14 @@ class Device:
 
     def engine_pids(self):
         """Of its llama-server."""
-        return [pid for pid in sorted(self.lab.pids(self.number))
-                if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "llama-server"]
+        found = []
+        for pid in sorted(self.lab.pids(self.number)):
+            try:
+                if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "llama-server":
+                    found.append(pid)
+            except OSError:
+                pass  # it has just ended
+        return found
 
     def call(self, path, body=None):
         """(status, reply) of this device's own API."""

@@ -34,13 +34,13 @@ class FabricClusterTest(DevicesTest):
         self.wait_linked(*phones)
         return phones
 
-    def serve(self, phones, path="fabric"):
+    def serve(self, phones, *options):
         names = ",".join(phone.name for phone in phones)
-        phones[0].caravan("serve", str(self.model), "--use", names, "--context", "512", "--data-path", path)
+        phones[0].caravan("serve", str(self.model), "--use", names, "--context", "512", *options)
 
     def test_workers_hand_on_to_each_other_and_a_loss_is_planned_around(self):
         one, two, three = phones = self.cluster(3)
-        self.serve(phones, "rpc")
+        self.serve(phones, "--data-path", "rpc")
         expected = one.ask()
         self.assertIn("Paris", expected)
         self.assertNotIn("caravan-worker", programs(self.lab, 2))
@@ -91,19 +91,26 @@ class FabricClusterTest(DevicesTest):
         self.assertTrue(list((two.home / "weights" / "packs").iterdir()))
 
     def test_what_one_phone_cannot_do_goes_through_rpc(self):
-        one, two = self.device(1), self.device(2)
-        nothing = tempfile.TemporaryDirectory()
-        self.addCleanup(nothing.cleanup)
-        two.env["CARAVAN_FABRIC"] = nothing.name
+        one, two, three = self.device(1), self.device(2), self.device(3)
         one.give(self.model)
         one.up()
-        self.join_by_code(one, two)
-        self.wait_linked(one, two)
-        self.serve([one, two])
-        self.assertIn("ggml-rpc-server", programs(self.lab, 2))
-        self.assertEqual(two.view()["deployments"][0]["data_path"], "rpc")
-        self.assertIn("Paris", two.ask())
-        self.assertTrue(any("RPC is used instead" in line for line in self.news(one)), self.news(one))
+        # One has nothing of the fabric, which is known before; the other's worker ends as soon as it is started.
+        for phone, worker in [(two, None), (three, "#!/bin/sh\nexit 1\n")]:
+            folder = tempfile.TemporaryDirectory()
+            self.addCleanup(folder.cleanup)
+            phone.env["CARAVAN_FABRIC"] = folder.name
+            if worker:
+                (Path(folder.name) / "libggml-caravan.so").touch()
+                (Path(folder.name) / "caravan-worker").write_text(worker)
+                (Path(folder.name) / "caravan-worker").chmod(0o755)
+            self.join_by_code(one, phone)
+        self.wait_linked(one, two, three)
+        for phone, line in [(two, "phone-2 has no caravan-worker"), (three, "RPC is used instead")]:
+            self.serve([one, phone])
+            self.assertIn("ggml-rpc-server", programs(self.lab, phone.number))
+            self.assertEqual(phone.view()["deployments"][0]["data_path"], "rpc")
+            self.assertIn("Paris", phone.ask())
+            self.assertTrue(any(line in entry for entry in self.news(one)), self.news(one))
 
     def news(self, phone):
         return [str(one) for one in phone.view()["news"]] + phone.log().splitlines()
