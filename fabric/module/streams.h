@@ -92,6 +92,9 @@ class Streams {
     Channel channel;
     FrameReader answers;
     Device device;
+    Outgoing out;                         // guarded by writing_
+    Inbox inbox;                          // guarded by reading_
+    Moment heard;                         // guarded by reading_: when bytes came last
     std::vector<ToldTimeline> timelines;  // guarded by reading_
     Moment moved;                         // guarded by reading_: when it did something last
     std::optional<Progress> progress;     // guarded by reading_: what it said last
