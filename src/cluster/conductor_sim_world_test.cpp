@@ -89,7 +89,10 @@ void Simulation::disturb() {
     case 1:
       return start(a);
     case 2:
-      if (!nodes_[a].up && chance(10)) nodes_[a].disk = {};  // installed anew
+      if (!nodes_[a].up && chance(10)) {  // installed anew: orders to the one before are not its own
+        nodes_[a].disk = {};
+        std::erase_if(started_, [&](const auto& one) { return one.first == nodes_[a].id; });
+      }
       return start(a);
     case 3:
       return cut(a, b);
