@@ -27,11 +27,11 @@ def free_port():
 
 
 def random_devices(seed, more):
-    """Devices that can hold SmolLM2-135M only together; each has so many MB more."""
+    """Devices that can hold SmolLM2-135M only together; the fabric's workers need some MB more."""
     pick = random.Random(seed)
     count = pick.randint(2, 4)
     return {"devices": [{"name": name, "kind": pick.choice(["flagship", "midrange", "budget"]),
-                         "memory": f"{more + (pick.randint(120, 150) if number == 0 else pick.randint(50, 80))}M"}
+                         "memory": f"{pick.randint(120, 150) if number == 0 else more + pick.randint(50, 80)}M"}
                         for number, name in enumerate(NAMES[:count])],
             "link": {"profile": pick.choice(["wifi5", "usb-ethernet", "bad-wifi"])}}
 
