@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "base/files.h"
 #include "base/text.h"
 #include "device/source.h"
 
@@ -120,13 +121,15 @@ std::vector<Listener> parse_listeners(std::string_view text, ListenerTable table
 }
 
 std::vector<Listener> read_listeners(const fs::path& root) {
+  // 150 bytes a connection, and those that have ended lately are there too.
+  constexpr Bytes kMostOfATable = mebibytes(32);
   constexpr std::array<std::pair<const char*, ListenerTable>, 4> kFiles{{{"tcp", ListenerTable::tcp4},
                                                                          {"tcp6", ListenerTable::tcp6},
                                                                          {"udp", ListenerTable::udp4},
                                                                          {"udp6", ListenerTable::udp6}}};
   std::vector<Listener> all;
   for (const auto& [name, table] : kFiles) {
-    const auto text = device::read_text(root / "proc/net" / name);
+    const auto text = read_file(root / "proc/net" / name, kMostOfATable);
     const auto found = text ? parse_listeners(*text, table) : std::vector<Listener>();
     all.insert(all.end(), found.begin(), found.end());
   }
