@@ -64,6 +64,7 @@ TEST(Conductor, WhatTheFabricCannotServeIsServedThroughRpc) {
   scene.pass(Fulfilment::kFirstRetry);
   ASSERT_EQ(scene.stage(), Stage::planning);
   EXPECT_EQ(scene.asked.back().wish.data_path, DataPath::rpc) << "what is best with RPC may be another plan";
+  EXPECT_EQ(scene.asked.back().devices, (std::vector<std::string>{"b", "c"})) << "nobody is spared for that";
   scene.plan({plan_of({"b", "c"})});
   EXPECT_EQ(scene.wanted.at("c").data_path, DataPath::rpc);
   scene.report("c", Phase::ready);

@@ -221,6 +221,12 @@ bool Fulfilment::fall_back_to_rpc(TimePoint now, Actions& actions) {
   actions.push_back(
       Told{fmt::format("the fast data path cannot serve '{}' ({}): llama.cpp's RPC is used instead",
                        wish_.model, error_->message)});
+  // What failed was the data path, not the device.
+  for (auto& [device, peer] : commons_.peers) {
+    if (peer.failed_with != run_order_) continue;
+    peer.spare_until = {};
+    peer.failures = std::max(0, peer.failures - 1);
+  }
   runs_.clear();
   wait(now, std::chrono::milliseconds(0));
   return true;

@@ -20,12 +20,14 @@ constexpr std::chrono::seconds kListing{5};
 constexpr std::chrono::milliseconds kGrace{500};
 constexpr std::size_t kMostSaid = 200;
 
-/// The module's own line, or the last one.
+/// The module's own line, or ggml's about it, or the last one.
 std::string telling_line(const std::string& text) {
   std::string telling;
   for (const std::string& line : split(text, '\n')) {
     const std::string_view trimmed = trim(line);
+    const std::size_t loader = trimmed.find("load_backend:");
     if (trimmed.starts_with("caravan:")) return std::string(trimmed.substr(0, kMostSaid));
+    if (loader != std::string_view::npos) return std::string(trimmed.substr(loader).substr(0, kMostSaid));
     if (!trimmed.empty()) telling = trimmed.substr(0, kMostSaid);
   }
   return telling;

@@ -49,7 +49,8 @@ class TraceTest(CaravanTest):
             self.assertGreater(event["dur"], 0)
             self.assertGreaterEqual(begin, ends.get(event["pid"], 0) - 0.01, event)  # rounding of decimal fractions
             ends[event["pid"]] = end
-            if event["cat"] == "compute" and event["pid"] > 0 and event["args"]["phase"] == "decode":
+            phase = event.get("args", {}).get("phase")  # what ran while the trace ended is in no step
+            if event["cat"] == "compute" and event["pid"] > 0 and phase == "decode":
                 first, last = computed.get((event["args"]["step"], event["pid"]), (begin, end))
                 computed[event["args"]["step"], event["pid"]] = (min(first, begin), max(last, end))
         whole = [step for step, pid in computed if pid == 1 and all((step, p) in computed for p in uncertain)]
