@@ -14,8 +14,8 @@ struct Frame {
   std::string payload;
 };
 
-/// One thread uses it. Once the channel seals, a frame that is not the next one as it was sent is an error. Reads some at a time, so that what it has read belongs to it alone: one reader a
-/// channel.
+/// One thread uses it. Once the channel seals, a frame that is not the next one as it was sent is an error.
+/// Reads some at a time, so that what it has read belongs to it alone: one reader a channel.
 class FrameReader {
  public:
   /// `channel` must outlive this.

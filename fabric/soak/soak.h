@@ -33,8 +33,8 @@ struct Tally {
   std::chrono::milliseconds longest{0};          ///< of a run with a fault, until it had failed or ended
   std::chrono::milliseconds longest_release{0};  ///< until both workers were free again
   std::map<std::string, std::uint64_t> by_kind;  ///< faults that happened
-  std::vector<std::string> late;                 ///< runs of over 9 s, and those after which workers took over one
-  std::vector<std::string> wrong;                ///< what must not be, with its seed
+  std::vector<std::string> late;   ///< runs of over 9 s, and those after which workers took over one
+  std::vector<std::string> wrong;  ///< what must not be, with its seed
 };
 
 /// Blocks until all is done. `progress` is called now and then, by one thread at a time.
