@@ -21,7 +21,8 @@ Result<void> FrameReader::fill(std::size_t least, const SteadyTime* deadline) {
     begin_ = 0;
   }
   while (end_ - begin_ < least) {
-    const auto got = channel_.read_some(buffer_.data() + end_, buffer_.size() - end_, deadline);
+    const std::size_t most = ahead_ ? buffer_.size() - end_ : least - (end_ - begin_);
+    const auto got = channel_.read_some(buffer_.data() + end_, most, deadline);
     if (!got) return got.error();
     end_ += *got;
   }

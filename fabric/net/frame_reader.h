@@ -25,6 +25,9 @@ class FrameReader {
   /// The next frame; the deadline holds for all of it. What `frame` had is gone; its memory is used again.
   Result<void> next(Frame& frame, const SteadyTime* deadline);
   Result<Frame> next(const SteadyTime* deadline);
+  /// Without it nothing is read but the frame that is asked for: what else has come stays on the channel,
+  /// where another thread that waits for it sees it.
+  void read_ahead(bool may) { ahead_ = may; }
   /// Bytes have been read that no next() has given yet: they may come without more from the channel.
   bool has_some() const { return begin_ != end_; }
 
@@ -37,6 +40,7 @@ class FrameReader {
   Seal received_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  bool ahead_ = true;
 };
 
 }  // namespace caravan::fabric

@@ -39,6 +39,8 @@ bool Inlet::take_over() {
   if (!lock.owns_lock()) return false;
   if (!taken_ && failed_) return false;
   taken_ = true;
+  // Its own thread may be about to wait for the channel: nothing may be gone from there but what is taken.
+  reader_.read_ahead(false);
   return true;
 }
 
@@ -50,6 +52,7 @@ bool Inlet::read_one(const SteadyTime& deadline) {
 void Inlet::give_back() {
   const std::scoped_lock lock(mutex_);
   taken_ = false;
+  reader_.read_ahead(true);
   given_back_.notify_all();
 }
 
