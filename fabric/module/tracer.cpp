@@ -36,9 +36,8 @@ Tracer::~Tracer() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Tracer::look() {
+void Tracer::look(Moment now) {
   if (folder_.empty() || running_) return;
-  const auto now = Clock::now();
   if (now - looked_ < kLook) return;
   looked_ = now;
   if (auto request = new_request()) begin(std::move(*request));

@@ -25,7 +25,8 @@ class Tracer {
 
   /// Before a graph of the first stage is said, by one thread at a time. Costs a look at a clock; every 50
   /// ms, and only when no trace runs, a look at the folder.
-  void look();
+  void look() { look(Clock::now()); }
+  void look(Moment now);
 
  private:
   struct Asked {

@@ -50,7 +50,7 @@ class TracerTest : public testing::Test {
       if (log.on()) log.waited(1, now, now);
       streams_->flush();
       if (condition()) return true;
-      std::this_thread::sleep_for(1ms);
+      std::this_thread::yield();
     }
     return false;
   }
@@ -88,8 +88,7 @@ TEST_F(TracerTest, LeavesARecordingOfAllStages) {
   EXPECT_EQ(read_message<Stats>(said.back())->action, StatsAction::stop);
   // The same request again is the old one; another is not.
   const std::size_t before = one_.payloads(Type::stats).size();
-  std::this_thread::sleep_for(60ms);  // past the pause between two looks, or the test shows nothing
-  tracer.look();
+  tracer.look(Clock::now() + 1s);  // past the pause between two looks, or the test shows nothing
   EXPECT_FALSE(streams_->trace().on());
   EXPECT_EQ(one_.payloads(Type::stats).size(), before);
   request({"two", 5, 10, 1});

@@ -69,21 +69,12 @@ TEST(FabricServer, ADifferenceRunsLikeTheWholeGraph) {
 }
 
 TEST(FabricServer, TheStrideOfASingleRowMayBeAnything) {
-  Worker worker;
   const LocalGraph graph(&testing::sampling);
   Graph odd = graph.described(2);
   for (GraphTensor& tensor : odd.tensors) {
     if (tensor.op == GGML_OP_ARGSORT) tensor.nb[1] = tensor.nb[2] = tensor.nb[3] = 0;
   }
-  Master master(worker.server);
-  ASSERT_TRUE(master.greet_as_master().ok());
-  master.say(Open{0, 0, 1, 1});
-  master.say_bytes(commands_of(graph));
-  std::string frame;
-  append_graph(frame, odd);
-  master.say_bytes(frame);
-  master.say(fabric::Run{2});
-  const auto bytes = master.fetch(graph.result());
+  const auto bytes = testing::result_of_variant(graph, odd);
   ASSERT_TRUE(bytes.ok()) << bytes.error().message;
   EXPECT_EQ(*bytes, graph.computed());
 }
@@ -95,16 +86,7 @@ TEST(FabricServer, RowNumbersMayBeSeenThroughAViewOfATensorThatIsNotInTheGraph) 
   });
   Graph through_view = graph.described(2);
   through_view.tensors[through_view.tensors[0].sources[1]].view_source = kViewOfOther;
-  Worker worker;
-  Master master(worker.server);
-  ASSERT_TRUE(master.greet_as_master().ok());
-  master.say(Open{0, 0, 1, 1});
-  master.say_bytes(commands_of(graph));
-  std::string frame;
-  append_graph(frame, through_view);
-  master.say_bytes(frame);
-  master.say(fabric::Run{2});
-  const auto bytes = master.fetch(graph.result());
+  const auto bytes = testing::result_of_variant(graph, through_view);
   ASSERT_TRUE(bytes.ok()) << bytes.error().message;
   EXPECT_EQ(*bytes, graph.computed());
 }

@@ -6,10 +6,7 @@
 namespace caravan::fabric::worker {
 namespace {
 
-using testing::commands_of;
 using testing::LocalGraph;
-using testing::Master;
-using testing::Worker;
 
 /// Slices of split tensors that have no values come with sources that do not fit: they are never computed.
 TEST(FabricSplitGraph, NodesThatAreNotComputedNeedNotFit) {
@@ -25,16 +22,7 @@ TEST(FabricSplitGraph, NodesThatAreNotComputedNeedNotFit) {
     weight.nb[1] = weight.nb[2] = weight.nb[3] = 0;
     if (empty) odd.tensors[0].ne[1] = odd.tensors[1].ne[1] = 0;
     if (!empty) odd.tensors[0].flags &= ~std::uint32_t{GGML_TENSOR_FLAG_COMPUTE};
-    Worker worker;
-    Master master(worker.server);
-    ASSERT_TRUE(master.greet_as_master().ok());
-    master.say(Open{0, 0, 1, 1});
-    master.say_bytes(commands_of(graph));
-    std::string frame;
-    append_graph(frame, odd);
-    master.say_bytes(frame);
-    master.say(fabric::Run{2});
-    const auto bytes = master.fetch(graph.result());
+    const auto bytes = testing::result_of_variant(graph, odd);
     ASSERT_TRUE(bytes.ok()) << bytes.error().message;
     const Region x = graph.region_of(graph.leaf("x"));
     const std::string x_alone = graph.image().substr(x.offset, x.size);

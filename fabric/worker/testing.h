@@ -259,4 +259,20 @@ inline std::string commands_of(const LocalGraph& graph) {
   return frames;
 }
 
+/// What a new worker has as `graph`'s result after it has got that graph and run `variant`, another
+/// description of it.
+inline Result<std::string> result_of_variant(const LocalGraph& graph, const Graph& variant) {
+  Worker worker;
+  Master master(worker.server);
+  const auto welcome = master.greet_as_master();
+  if (!welcome) return welcome.error();
+  master.say(Open{0, 0, 1, 1});
+  master.say_bytes(commands_of(graph));
+  std::string frame;
+  append_graph(frame, variant);
+  master.say_bytes(frame);
+  master.say(fabric::Run{variant.id});
+  return master.fetch(graph.result());
+}
+
 }  // namespace caravan::fabric::worker::testing

@@ -2,7 +2,6 @@
 
 #include <vector>
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
@@ -10,6 +9,7 @@
 #include "app/node.h"
 #include "app/node_client.h"
 #include "base/files.h"
+#include "base/testing.h"
 
 namespace caravan::app {
 namespace {
@@ -47,17 +47,7 @@ struct Bench {
   }
 };
 
-void run(asio::awaitable<void> (*body)(Bench&)) {
-  Bench bench;
-  bool finished = false;
-  asio::co_spawn(bench.loop, body(bench), [&](const std::exception_ptr& failure) {
-    EXPECT_FALSE(failure);
-    finished = true;
-    bench.loop.stop();
-  });
-  bench.loop.run_for(std::chrono::seconds(20));
-  EXPECT_TRUE(finished) << "the control API hangs";
-}
+void run(asio::awaitable<void> (*body)(Bench&)) { run_to_end(body, "the control API hangs"); }
 
 TEST(ControlApi, TellsTheState) {
   run([](Bench& bench) -> asio::awaitable<void> {

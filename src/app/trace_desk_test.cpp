@@ -1,7 +1,6 @@
 #include "app/trace_desk.h"
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
@@ -13,6 +12,7 @@
 #include "app/control_api.h"
 #include "app/node.h"
 #include "app/trace_client.h"
+#include "base/testing.h"
 #include "trace/testing.h"
 
 namespace caravan::app {
@@ -116,17 +116,7 @@ struct Bench {
   }
 };
 
-void run(asio::awaitable<void> (*body)(Bench&)) {
-  Bench bench;
-  bool finished = false;
-  asio::co_spawn(bench.loop, body(bench), [&](const std::exception_ptr& failure) {
-    EXPECT_FALSE(failure);
-    finished = true;
-    bench.loop.stop();
-  });
-  bench.loop.run_for(std::chrono::seconds(30));
-  EXPECT_TRUE(finished) << "the trace hangs";
-}
+void run(asio::awaitable<void> (*body)(Bench&)) { run_to_end(body, "the trace hangs"); }
 
 asio::awaitable<void> record(Bench& bench) {
   const auto request = co_await bench.request();

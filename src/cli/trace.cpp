@@ -125,7 +125,8 @@ asio::awaitable<Result<void>> TraceCommand::ask_model() {
 asio::awaitable<void> TraceCommand::ask_if_quiet() {
   const std::chrono::seconds patience = arguments_.ask ? std::chrono::seconds(0) : kQuiet;
   asio::steady_timer timer(co_await asio::this_coro::executor, patience);
-  co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+  const auto [over] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+  if (over) co_return;  // the trace has ended before
   if (!begun_ && !arguments_.no_ask) {
     if (!arguments_.ask) {
       progress_.clear();

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -13,6 +12,8 @@
 #include <boost/asio/use_future.hpp>
 #include <boost/asio/write.hpp>
 #include <gtest/gtest.h>
+
+#include "base/testing.h"
 
 namespace caravan::link {
 namespace {
@@ -37,18 +38,7 @@ tcp::endpoint near_end(const Tunnel& tunnel) {
   return {asio::ip::address_v4::loopback(), tunnel.local_port()};
 }
 
-/// Runs the coroutine to its end; 20 s at most.
-void run(asio::awaitable<void> (*body)(Bench&)) {
-  Bench bench;
-  bool finished = false;
-  asio::co_spawn(bench.loop, body(bench), [&](const std::exception_ptr& failure) {
-    EXPECT_FALSE(failure);
-    finished = true;
-    bench.loop.stop();
-  });
-  bench.loop.run_for(std::chrono::seconds(20));
-  EXPECT_TRUE(finished) << "the tunnel hangs";
-}
+void run(asio::awaitable<void> (*body)(Bench&)) { run_to_end(body, "the tunnel hangs"); }
 
 TEST(Tunnel, CarriesBytesBothWaysAndCountsThem) {
   run([](Bench& bench) -> asio::awaitable<void> {

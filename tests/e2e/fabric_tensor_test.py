@@ -1,11 +1,10 @@
 """--split-mode tensor over the fabric: two workers share each layer and add up their parts among themselves."""
 import json
 import signal
-import time
 import unittest
 
 import fabric_test
-from fabric_test import DETECTION, FAILED, LONG, SHORT, Server
+from fabric_test import ANSWER, DETECTION, LONG, SHORT, Server
 from fabric_weights_test import FEW, Link, StoringWorker
 from harness import DEADLINE, call
 from lab_tools import make_model
@@ -15,7 +14,6 @@ THROUGH_MASTER = "caravan-fabric: split tensors of 2 stages are added up through
 # Sums are made in another order than by one device alone. What that does to log-probabilities: halves are rounded (a model in
 # F16; measured: 0.0005), or whole blocks are, to 8 bits (a model in Q4_1; measured: 0.05).
 HALVES, BLOCKS = 0.005, 0.25
-TOKENS = 300
 
 
 class FabricTensorTest(unittest.TestCase):
@@ -115,20 +113,7 @@ class FabricTensorTest(unittest.TestCase):
 
     def assert_loss_is_an_error(self, whole, stage, how):
         server = self.split()
-        text, error, hit = "", None, None
-        for event in server.stream(SHORT, TOKENS):
-            if "content" not in event:
-                error = event
-                break
-            self.assertFalse(event.get("stop"), "it has answered before the worker was hit")
-            text += event["content"]
-            if hit is None and len(text) > 40:
-                self.workers[stage].process.send_signal(how)
-                hit = time.monotonic()
-        self.assertIsNotNone(error, "the stream has to end with an error")
-        self.assertLess(time.monotonic() - hit, DETECTION)
-        self.assertTrue(whole.startswith(text), f"{text!r} is not how {whole!r} begins")
-        self.assertEqual(FAILED.findall(server.log()), [(str(stage), self.workers[stage].name)], server.log()[-2000:])
+        fabric_test.FabricTest.hit_while_it_answers(self, server, whole, stage, how)
         self.assertGreaterEqual(server.ask(LONG, timeout=DETECTION)[0], 500)
         self.assertIsNone(server.process.poll(), "llama-server lives")
         self.assertEqual(server.stop(), 0)
@@ -137,7 +122,7 @@ class FabricTensorTest(unittest.TestCase):
 
     def test_a_lost_or_frozen_worker_is_an_error(self):
         server = self.split()
-        whole = server.ask(SHORT, TOKENS)[1]["content"]
+        whole = server.ask(SHORT, ANSWER)[1]["content"]
         self.assertEqual(server.stop(), 0)
         for how in (signal.SIGKILL, signal.SIGSTOP):
             for stage in (0, 1):

@@ -25,6 +25,7 @@ TIMEOUT_MS = 3000
 SHORT = "The capital of France is a city that"
 LONG = " ".join(f"Item {i}: its value is {i * 7 % 13}." for i in range(40))  # many micro-batches
 LAYERS = 30  # of the model
+ANSWER = 300  # tokens of an answer that is long enough to be interrupted
 
 
 def free_port():
@@ -203,12 +204,10 @@ class FabricTest(unittest.TestCase):
             self.assertEqual(server.stop(), 0)
         self.assertEqual(len(set(texts)), 1)
 
-    def assert_loss_is_an_error(self, stage, how):
-        """While it answers, the stage is hit by the signal `how`. The asker gets an error, no wrong token before it."""
-        whole = self.alone().ask(SHORT, 300)[1]["content"]
-        server = self.fabric().until_ready()
+    def hit_while_it_answers(self, server, whole, stage, how):
+        """The stage is hit by the signal `how`. The asker gets an error, no wrong token before it, and the stage is named."""
         text, error, hit = "", None, None
-        for event in server.stream(SHORT, 300):
+        for event in server.stream(SHORT, ANSWER):
             if "content" not in event:
                 error = event
                 break
@@ -220,7 +219,12 @@ class FabricTest(unittest.TestCase):
         self.assertIsNotNone(error, "the stream has to end with an error")
         self.assertLess(time.monotonic() - hit, DETECTION)
         self.assertTrue(whole.startswith(text), f"{text!r} is not how {whole!r} begins")
-        self.assertEqual(FAILED.findall(server.log()), [(str(stage), self.workers[stage].name)])
+        self.assertEqual(FAILED.findall(server.log()), [(str(stage), self.workers[stage].name)], server.log()[-2000:])
+
+    def assert_loss_is_an_error(self, stage, how):
+        whole = self.alone().ask(SHORT, ANSWER)[1]["content"]
+        server = self.fabric().until_ready()
+        self.hit_while_it_answers(server, whole, stage, how)
         began = time.monotonic()
         self.assertGreaterEqual(server.ask(SHORT, timeout=DETECTION)[0], 500)
         self.assertLess(time.monotonic() - began, 2, "later calls fail at once")
@@ -229,7 +233,7 @@ class FabricTest(unittest.TestCase):
         self.workers[stage].stop()
         self.workers[stage].start()
         again = self.fabric().until_ready()
-        self.assertEqual(again.ask(SHORT, 300)[1]["content"], whole)
+        self.assertEqual(again.ask(SHORT, ANSWER)[1]["content"], whole)
         self.assertEqual(again.stop(), 0)
 
     def test_a_killed_worker_is_an_error(self):

@@ -128,6 +128,7 @@ class TraceTest(CaravanTest):
             done = run("trace", "--node", nothing)
             self.assertEqual(done.returncode, 3, done.stderr)
             self.assertIn("caravan up -d", done.stderr)
+            self.assertNotIn("nobody asks", done.stderr, "no trace, no request")
         for wrong in (["--tokens", "0"], ["--seconds", "61"], ["--ask", "--no-ask"]):
             self.assertEqual(run("trace", *wrong).returncode, 2, wrong)
 
