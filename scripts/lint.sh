@@ -30,6 +30,8 @@ check_tidy() {
   local log=build/log/tidy.log
   # gcc's precompiled headers are nothing that clang-tidy can read.
   configure build/lint --preset release -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON
+  # Nothing is built there, so nothing else would look for new files.
+  ninja -C build/lint build.ninja >build/log/configure-lint.log 2>&1 || fail "the list of files to check cannot be made" "./run clean"
   mkdir -p build/log
   : >"$log"
   if run_logged tidy "$log" python3 scripts/tidy.py build/lint build/tidy; then

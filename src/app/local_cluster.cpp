@@ -71,6 +71,8 @@ struct LocalCluster::Inner : std::enable_shared_from_this<LocalCluster::Inner>, 
   static asio::awaitable<void> watch(std::shared_ptr<Inner> self, NodeProcess& node);
   asio::awaitable<Result<void>> await_all_ready();
   asio::awaitable<Result<void>> assign(std::string device, cluster::Assignment assignment) override;
+  asio::awaitable<Error> why(std::string device, Error failure) const;
+  const NodeProcess* node_of(const std::string& device) const;
   Result<NodeClient> client_of(const std::string& device) const;
   void kill_all();
 
@@ -140,20 +142,27 @@ asio::awaitable<void> LocalCluster::Inner::await_exit(std::shared_ptr<Inner> sel
   self->change.notify();
 }
 
-/// Passes on what the node reports. When the stream ends the process has most likely died: its exit says
-/// more, so that gets a moment to be heard first.
+/// What to say of a call to a node that failed. A cut most often means that its process has died: how it
+/// ended says more, so that gets a moment to be heard first.
+asio::awaitable<Error> LocalCluster::Inner::why(std::string device, Error failure) const {
+  const NodeProcess* node = node_of(device);
+  if (node != nullptr && !node->failure && !stopping) co_await pause_for(kExitNewsTime);
+  if (node != nullptr && node->failure) co_return *node->failure;
+  co_return with_context(std::move(failure), device);
+}
+
+/// Passes on what the node reports.
 asio::awaitable<void> LocalCluster::Inner::watch(std::shared_ptr<Inner> self, NodeProcess& node) {
   const NodeClient client(control_socket(node.state_folder));
   std::function<void(cluster::NodeState)> take = [&self](cluster::NodeState state) {
     if (self->events.on_state) self->events.on_state(state);
     if (self->driver) self->driver->post(cluster::StateReported{std::move(state)});
   };
-  const Error ended = co_await client.watch(std::move(take));
+  Error ended = co_await client.watch(std::move(take));
   if (self->stopping) co_return;
-  co_await pause_for(kExitNewsTime);
+  Error reason = co_await self->why(node.offer.name, std::move(ended));
   if (!self->stopping && self->driver) {
-    self->driver->post(
-        cluster::NodeGone{node.offer.name, with_context(ended, "lost the node of " + node.offer.name)});
+    self->driver->post(cluster::NodeGone{node.offer.name, std::move(reason)});
   }
 }
 
@@ -172,18 +181,25 @@ asio::awaitable<Result<void>> LocalCluster::Inner::await_all_ready() {
   }
 }
 
-Result<NodeClient> LocalCluster::Inner::client_of(const std::string& device) const {
+const NodeProcess* LocalCluster::Inner::node_of(const std::string& device) const {
   const auto node =
       std::find_if(nodes.begin(), nodes.end(), [&](const auto& n) { return n->offer.name == device; });
-  if (node == nodes.end()) return Error{Code::bug, "no node called " + device, ""};
-  return NodeClient(control_socket((*node)->state_folder));
+  return node == nodes.end() ? nullptr : node->get();
+}
+
+Result<NodeClient> LocalCluster::Inner::client_of(const std::string& device) const {
+  const NodeProcess* node = node_of(device);
+  if (node == nullptr) return Error{Code::bug, "no node called " + device, ""};
+  return NodeClient(control_socket(node->state_folder));
 }
 
 asio::awaitable<Result<void>> LocalCluster::Inner::assign(std::string device,
                                                           cluster::Assignment assignment) {
   const auto client = client_of(device);
   if (!client) co_return client.error();
-  co_return co_await client->assign(std::move(assignment));
+  auto accepted = co_await client->assign(std::move(assignment));
+  if (!accepted) co_return co_await why(std::move(device), accepted.error());
+  co_return Result<void>{};
 }
 
 void LocalCluster::Inner::kill_all() {
@@ -220,7 +236,7 @@ asio::awaitable<Result<std::vector<cluster::NodeState>>> LocalCluster::start() {
   std::vector<cluster::NodeState> states;
   for (const auto& node : inner.nodes) {
     auto state = co_await NodeClient(control_socket(node->state_folder)).state();
-    if (!state) co_return with_context(state.error(), node->offer.name);
+    if (!state) co_return co_await inner.why(node->offer.name, state.error());
     states.push_back(std::move(*state));
   }
   co_return states;

@@ -26,7 +26,7 @@ void Driver::post(Event event) {
 
 asio::awaitable<void> Driver::assign(std::shared_ptr<Driver> self, Assign action) {
   auto accepted = co_await self->nodes_->assign(action.device, std::move(action.assignment));
-  if (!accepted) self->post(NodeGone{action.device, with_context(accepted.error(), action.device)});
+  if (!accepted) self->post(NodeGone{action.device, accepted.error()});
 }
 
 asio::awaitable<Ended> Driver::run() {

@@ -157,7 +157,8 @@ std::optional<LayoutPlanner::Candidate> LayoutPlanner::together(std::size_t mast
   if (candidate.members.size() < 2) return std::nullopt;
   const double share = prompt_share(wishes);
   add_hand_ons(candidate, share);
-  candidate.chain.slowest = share * (kUsualMicroBatch / kOverlappingMicroBatch - 1);
+  constexpr int kMicroBatches = kUsualMicroBatch / kOverlappingMicroBatch;
+  candidate.chain.slowest = share * (kMicroBatches - 1);
   return candidate;
 }
 
