@@ -5,7 +5,7 @@ Devices with one core each, the first is the master. Stock RPC by the guide's co
 head stays on the master, small micro-batches), one device alone, and the fabric: layers on all workers, on the master and all
 workers, on the master and one worker. Decode and prompt speed are llama-server's own timings, load is the time until /health
 says ok, air is what all radios sent meanwhile; "again" is a second start of llama-server, the workers having the weights. The limit
-is what the layers cost one device alone, and one way through the air for each hop. TCP does not pace, as on phones. Raw figures go to lab/results/.
+is what the layers cost one device alone, and one way through the air for each hop. TCP does not pace, as on phones, unless --pacing. Raw figures go to lab/results/.
 """
 import argparse
 import concurrent.futures
@@ -246,6 +246,7 @@ def parsed():
     parser.add_argument("--answers", type=int, default=2, help="of each start and prompt (2); one more comes before and does not count")
     parser.add_argument("--folder", type=pathlib.Path, default="/tmp/caravan-bench", help="where models go")
     parser.add_argument("--vocabularies", required=True, help="llama.cpp's models/ folder")
+    parser.add_argument("--pacing", action="store_true", help="TCP as this machine has it, perhaps BBR")
     parser.add_argument("--keep", action="store_true", help="write to lab/results/")
     return parser.parse_args()
 
@@ -283,7 +284,8 @@ def main():
         for _ in range(arguments.starts):
             for method in arguments.methods:
                 with tempfile.TemporaryDirectory(prefix="fabric-") as folder, \
-                        Lab(profile=result["profile"], devices=result["devices"], cores=1, without_pacing=True) as lab:
+                        Lab(profile=result["profile"], devices=result["devices"], cores=1,
+                            without_pacing=not arguments.pacing) as lab:
                     one = FabricBench(lab, pathlib.Path(folder), model, layers, settings).measure(method)
                 result["measured"][method].append(one)
                 print(method, json.dumps(one), flush=True)

@@ -85,7 +85,6 @@ bool References::collect(std::vector<std::vector<Sending>>& missing) {
       }
       if (said[one.weight].is_needed) of_stage.push_back({i, one.weight, one.have});
     }
-    std::ranges::reverse(of_stage);  // the next one is the last
     missing.push_back(std::move(of_stage));
   }
   return true;
@@ -114,14 +113,14 @@ bool References::complete() {
   if (!open_) return !streams_.failed();
   std::vector<std::vector<Sending>> missing;
   if (!collect(missing)) return false;
-  for (bool more = true; more;) {
-    more = false;
-    for (auto& of_stage : missing) {
-      if (of_stage.empty()) continue;
-      more = true;
-      auto& next = of_stage.back();
-      if (!send_chunk(next)) return false;
-      if (next.offset == stages_[next.stage].said[next.number].content.size) of_stage.pop_back();
+  // One stage after the other: what all of them wait for is the master's own way out, which turns do not make
+  // wider; and TCP that measures each way (BBR) takes turns for a slow way: 33 seconds instead of 10 for two
+  // workers on Wi-Fi.
+  for (auto& of_stage : missing) {
+    for (Sending& next : of_stage) {
+      while (next.offset < stages_[next.stage].said[next.number].content.size) {
+        if (!send_chunk(next)) return false;
+      }
     }
   }
   for (auto& stage : stages_) stage = {};
