@@ -34,13 +34,18 @@ void get_tensor_async(ggml_backend_t backend, const ggml_tensor* tensor, void* d
   ggml_backend_tensor_get(tensor, data, offset, size);
 }
 
+/// Computed, or a part of what is; not what stays in memory from graph to graph, as weights and the KV cache.
+bool is_result(const ggml_tensor& tensor) {
+  const auto& made = tensor.view_src != nullptr ? *tensor.view_src : tensor;
+  return made.op != GGML_OP_NONE;
+}
+
 /// How a tensor travels from worker to worker. The plan's format is for hidden states: whole f32 results of a
 /// graph. What has another type, is memory from token to token, or has rows that are no whole blocks travels
 /// as it is.
 Format wire_format(const StageDevice& device, const ggml_tensor& tensor) {
   const auto wanted = device.streams.plan().wire;
-  const auto& made = tensor.view_src != nullptr ? *tensor.view_src : tensor;
-  const bool hidden = tensor.type == GGML_TYPE_F32 && made.op != GGML_OP_NONE && ggml_is_contiguous(&tensor);
+  const bool hidden = tensor.type == GGML_TYPE_F32 && is_result(tensor) && ggml_is_contiguous(&tensor);
   if (wanted == Format::as_is || !hidden) return Format::as_is;
   const auto block = ggml_blck_size(wanted == Format::f16 ? GGML_TYPE_F16 : GGML_TYPE_Q8_0);
   return tensor.ne[0] % block == 0 ? wanted : Format::as_is;
@@ -120,7 +125,7 @@ std::uint32_t ask_ahead(StageDevice& device, const ggml_cgraph& graph) {
   std::uint32_t last = 0;
   for (int i = 0; i < graph.n_nodes; ++i) {
     const auto& node = *graph.nodes[i];
-    if (node.name[0] == '\0' || !device.ahead.knows(node.name)) continue;
+    if (node.name[0] == '\0' || !is_result(node) || !device.ahead.knows(node.name)) continue;
     const auto region = region_of(node, 0, ggml_nbytes(&node));
     if (!region || region->size == 0) continue;
     last = device.streams.ask(device.stage, *region, device.ahead.prepare(*region));
@@ -211,7 +216,8 @@ void read_region(StageDevice& device, const ggml_tensor& tensor, const Region& r
       std::memcpy(to, have, region.size);
       return;
     }
-    if (tensor.op != GGML_OP_NONE) device.ahead.learn(tensor.name);
+    // llama-server keeps copies of its KV cache, read through views of it: once for many graphs.
+    if (is_result(tensor)) device.ahead.learn(tensor.name);
   }
   needs_weights(device, region.buffer);
   const auto request = device.streams.ask(device.stage, region, to);

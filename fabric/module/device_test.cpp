@@ -231,6 +231,25 @@ TEST_F(DeviceTest, ViewsOfWhatIsElsewhereAreLeftOut) {
   EXPECT_EQ(read->tensors[0].op, GGML_OP_ADD);
 }
 
+TEST_F(DeviceTest, WhatStaysInMemoryIsNotReadAhead) {
+  auto* const cache = tensor_at(0, 0);
+  auto* const part = ggml_view_1d(context_.get(), cache, 2, 0);
+  ggml_set_name(part, "cache");
+  ASSERT_EQ(ggml_backend_view_init(part), GGML_STATUS_SUCCESS);
+  auto* const stored = ggml_cpy(context_.get(), tensor_at(0, 64), cache);
+  ggml_set_name(stored, "cache");
+  ASSERT_EQ(ggml_backend_view_init(stored), GGML_STATUS_SUCCESS);
+  auto* const graph = graph_of(stored, 6);
+  std::array<float, 2> back{};
+  for (int i = 0; i < 2; ++i) {
+    told(0);
+    EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
+    EXPECT_EQ(told(0).back(), Type::run);
+    ggml_backend_tensor_get(part, back.data(), 0, 8);
+    EXPECT_THAT(told(0), ElementsAre(Type::get)) << "once for each time that it is read";
+  }
+}
+
 TEST_F(DeviceTest, WhatWasReadOnceIsReadAheadAndItsLossFailsTheGraph) {
   auto* const sum = sum_at(128, tensor_at(0, 0), tensor_at(0, 64), "result");
   auto* const graph = graph_of(sum, 5);

@@ -26,13 +26,12 @@ Session::Session(Channel& channel, FrameReader& reader, const WorkerSettings& se
     : channel_(channel),
       reader_(reader),
       patience_(settings.patience),
+      counting_(channel, read_),
       queue_(kQueuedBytes),
       executor_(settings, mailbox, weights,
                 {[this](std::string_view frame) { return write(frame); },
                  [this](Milliseconds interval) { heart_.set(interval); }}),
-      heart_([this] { beat(); }) {
-  channel_.count(&read_, nullptr);
-}
+      heart_([this] { beat(); }) {}
 
 Result<void> Session::write(std::string_view frame) {
   const std::scoped_lock lock(writing_);

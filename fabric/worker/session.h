@@ -20,7 +20,7 @@ class Session {
 
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
-  ~Session() { channel_.count(nullptr, nullptr); }
+  ~Session() = default;
 
   /// Blocks until the master is gone or has made a mistake, which it is told. What the master had is freed
   /// when this object goes.
@@ -31,6 +31,16 @@ class Session {
   void stop();
 
  private:
+  /// What is read counts for as long as this is there.
+  struct Counting {
+    Counting(Channel& counted, std::atomic<std::uint64_t>& read) : channel(counted) {
+      channel.count(&read, nullptr);
+    }
+    Counting(const Counting&) = delete;
+    Counting& operator=(const Counting&) = delete;
+    ~Counting() { channel.count(nullptr, nullptr); }
+    Channel& channel;
+  };
   struct Outcome {
     Error why;
     std::uint16_t about = 0;
@@ -50,6 +60,7 @@ class Session {
   std::mutex writing_;
   std::uint32_t beats_ = 0;
   std::atomic<std::uint64_t> read_{0};
+  Counting counting_;  // outlives the heart, which writes
   CommandQueue queue_;
   Executor executor_;
   std::atomic<bool> ending_{false};
