@@ -3,6 +3,11 @@
 bench_command() {
   local name=${1:-}
   case $name in
+    -h | --help)
+      help_command | grep 'run bench '
+      say "each has --help; docs/lab.md says more, lab/results/ has figures"
+      return
+      ;;
     plan | regret | tunnel | replicas | fabric | wire | ops | soak) ;;
     *) fail "./run bench has no '$name'" "./run bench plan, regret, tunnel, replicas, fabric, wire, ops or soak; each has --help" 2 ;;
   esac
