@@ -75,6 +75,9 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   void note_linked(const std::string& device);
   LinkMeasurerPort measurer_port();
   bool is_quiet() const;
+  void traced(const std::string& model, std::string recording);
+  void was_between(const std::string& model, double seconds);
+  fs::path handling_file() const { return options.mesh.folder / "handling.json"; }
 
   void changed() { view_change.notify(); }
   void say(const std::string& text);
@@ -95,6 +98,7 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   asio::thread_pool pool{1};
   std::unique_ptr<Mesh> mesh;
   std::unique_ptr<Deployer> deployer;
+  std::optional<double> handling;  ///< as this device's last trace has shown it (way_handling.h)
   ReplicaChoice replicas;
   std::map<std::string, std::unique_ptr<link::Tunnel>> api_tunnels;  ///< to masters, by device
   std::map<std::string, cluster::NodeState> states;                  ///< of other devices, as they told them

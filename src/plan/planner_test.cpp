@@ -118,6 +118,23 @@ TEST(Planner, TheFabricPaysOneWayForEachHopAndRpcARoundTripForEachWorker) {
   EXPECT_GT(seconds(DataPath::rpc, {0, 1, 2}, {8, 8, 8}) - alone, 4 * 0.0047);
 }
 
+TEST(Planner, WhatATraceHasShownOfHandlingTakesThePlaceOfTheGuess) {
+  const auto model = transformer(24, mebibytes(10), mebibytes(80));
+  auto all = cluster(
+      {device("a", mebibytes(4000), 5), device("b", mebibytes(4000), 5), device("c", mebibytes(4000), 5)});
+  const auto predicted = [&]() {
+    const Usage usage{.context = 512, .data_path = DataPath::fabric};
+    const Workload work = workload_of(model, usage);
+    return LayoutPlanner(work, all, usage).predict({0, 1, 2}, {8, 8, 8}, Head::master);
+  };
+  const Prediction guessed = predicted();
+  all.handling = kUsualHandling + 0.001;
+  const Prediction shown = predicted();
+  EXPECT_NEAR(1 / shown.decode - 1 / guessed.decode, 3 * 0.001, 1e-9) << "three ways";
+  EXPECT_NEAR(shown.air, guessed.air, 1e-12) << "what the air takes is another thing";
+  EXPECT_NEAR(guessed.air, 3 * 0.0047 / 2, 0.001);
+}
+
 TEST(Planner, PromptsOverlapInTheFabric) {
   const auto model = transformer(24, mebibytes(10), mebibytes(80));
   const auto all = cluster({device("a", mebibytes(4000), 5), device("b", mebibytes(4000), 5)}, 0.0007, 310);
