@@ -11,7 +11,6 @@
 #include <fmt/format.h>
 
 #include "app/cluster_inner.h"
-#include "app/way_handling.h"
 #include "doctor/network_checks.h"
 #include "link/interfaces.h"
 

@@ -22,6 +22,7 @@
 #include "app/replica_choice.h"
 #include "app/self_measure.h"
 #include "app/traffic_rates.h"
+#include "app/way_handling.h"
 #include "base/text.h"
 
 namespace caravan::app {
@@ -73,11 +74,11 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   void tell_condition_to(const std::string& device);
   bool take_condition(const std::string& device, const std::string& name, const Json& body);
   void note_linked(const std::string& device);
-  LinkMeasurerPort measurer_port();
-  bool is_quiet() const;
   void traced(const std::string& model, std::string recording);
   void was_between(const std::string& model, double seconds);
   fs::path handling_file() const { return options.mesh.folder / "handling.json"; }
+  LinkMeasurerPort measurer_port();
+  bool is_quiet() const;
 
   void changed() { view_change.notify(); }
   void say(const std::string& text);

@@ -21,7 +21,6 @@
 #include "app/pairing_desk.h"
 #include "app/replica_choice.h"
 #include "app/self_measure.h"
-#include "app/way_handling.h"
 #include "base/text.h"
 
 namespace caravan::app {

@@ -14,7 +14,6 @@
 
 #include "app/plain_workers.h"
 #include "app/plan_maker.h"
-#include "app/plan_view.h"
 
 namespace caravan::app {
 
@@ -24,6 +23,35 @@ using cluster::Conductor;
 namespace {
 
 constexpr double kUsualRoundTrip = 0.005;  ///< seconds
+constexpr double kMsInSecond = 1000;
+
+Json describe(const plan::Plan& plan, const std::vector<cluster::PlainWorker>& plain,
+              const std::function<std::string(const std::string&)>& with_names) {
+  Json shares = Json::array();
+  for (const plan::Share& share : plan.shares) {
+    Json told{{"device", share.device},
+              {"name", with_names(share.device)},
+              {"plain", find_plain(plain, share.device) != nullptr},
+              {"rank", share.rank},
+              {"first_layer", share.first_layer},
+              {"layers", share.layer_count},
+              {"memory", share.total().count},
+              {"reason", with_names(share.reason)}};
+    if (share.compute > 0) told["compute_ms"] = share.compute * kMsInSecond;
+    if (share.hop > 0) told["hop_ms"] = share.hop * kMsInSecond;
+    shares.push_back(std::move(told));
+  }
+  return {{"shares", std::move(shares)},
+          {"context", plan.context},
+          {"parallel", plan.parallel},
+          {"predicted",
+           {{"decode", plan.predicted.decode},
+            {"prefill", plan.predicted.prefill},
+            {"first_token", plan.predicted.first_token},
+            {"load", plan.predicted.load},
+            {"load_again", plan.predicted.load_again},
+            {"air_ms", plan.predicted.air * kMsInSecond}}}};
+}
 
 }  // namespace
 

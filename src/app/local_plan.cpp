@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "app/plan_view.h"
 #include "plan/layout.h"
 #include "plan/profile.h"
 
@@ -14,6 +13,7 @@ namespace {
 
 /// Of loopback: it hardly matters.
 constexpr plan::Link kLoopback{0.00005, 2e9};
+constexpr double kMsInSecond = 1000;
 constexpr const char* kPlanFile = "planned.json";
 constexpr std::uint64_t kMostBytes = 1U << 20U;
 
@@ -51,9 +51,17 @@ plan::Plan predicted_here(const model::ModelFacts& model, plan::Plan plan, const
 }
 
 Result<void> leave_plan(const fs::path& state_folder, const std::string& model, const plan::Plan& plan) {
-  const auto same = [](const std::string& name) { return name; };
+  Json replica{
+      {"parallel", plan.parallel},
+      {"predicted", {{"decode", plan.predicted.decode}, {"air_ms", plan.predicted.air * kMsInSecond}}}};
+  for (const plan::Share& share : plan.shares) {
+    Json told{{"device", share.device}, {"rank", share.rank}, {"layers", share.layer_count}};
+    if (share.compute > 0) told["compute_ms"] = share.compute * kMsInSecond;
+    if (share.hop > 0) told["hop_ms"] = share.hop * kMsInSecond;
+    replica["shares"].push_back(std::move(told));
+  }
   Json deployment{{"model", model}};
-  deployment["replicas"].push_back(describe(plan, {}, same));
+  deployment["replicas"].push_back(std::move(replica));
   Json view{{"self", {{"id", plan.shares.front().device}}}};
   view["deployments"].push_back(std::move(deployment));
   return write_file_atomically(state_folder / kPlanFile, dump_json(view));

@@ -18,7 +18,7 @@ plan::Plan predicted_here(const model::ModelFacts& model, plan::Plan plan, const
                           int threads);
 
 /// For `caravan trace` of a node that is in no cluster, and so has no view: a file in the master's state
-/// folder, with what a view would have of this. Both block.
+/// folder, with what it reads of a view. Both block.
 Result<void> leave_plan(const fs::path& state_folder, const std::string& model, const plan::Plan& plan);
 /// Null when there is none.
 Json plan_left(const fs::path& state_folder);

@@ -113,7 +113,8 @@ TracePlan trace_plan(const Json& view, const std::string& model, const trace::Ti
   const double decode = number_in(part_of(replica, "predicted"), "decode");
   const double parallel = std::max(1.0, number_in(replica, "parallel", 1));
   if (decode > 0) plan.predicted_token_ms = kMsInSecond * parallel / decode;
-  plan.predicted_air_ms = maybe_number_in(part_of(replica, "predicted"), "air_ms");
+  if (const double air = number_in(part_of(replica, "predicted"), "air_ms"); air > 0)
+    plan.predicted_air_ms = air;
   // A share without layers is no stage.
   std::size_t stage = 0;
   for (const Json& share : part_of(replica, "shares")) {

@@ -47,16 +47,6 @@ TEST(Condition, PlacesOfOthersAreOptionalAndChecked) {
   }
 }
 
-TEST(Condition, HandlingIsOptionalAndChecked) {
-  Json json = Json::parse(kLeast);
-  json["handling"] = 0.0012;
-  const auto read = sent(json);
-  ASSERT_TRUE(read.ok()) << read.error().message;
-  EXPECT_EQ(read->handling, 0.0012);
-  EXPECT_EQ(to_json(*read), json);
-  for (const Json& wrong : {Json(-0.001), Json(0.2), Json("1")}) expect_refused("handling", wrong);
-}
-
 TEST(Condition, GoldenBytesGoThereAndBack) {
   for (const char* golden : {kGolden, kLeast}) {
     const auto read = condition_from_json(Json::parse(golden));
@@ -122,6 +112,16 @@ TEST(Condition, HostilePartsAreRefused) {
   EXPECT_FALSE(with("/ways/0/outcome", "exploded"));
   EXPECT_FALSE(with("/ways/0/why", std::string(301, 'x')));
   EXPECT_FALSE(with("/ways/0/age", -5));
+}
+
+TEST(Condition, HandlingIsOptionalAndChecked) {
+  Json json = Json::parse(kLeast);
+  json["handling"] = 0.0012;
+  const auto read = sent(json);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->handling, 0.0012);
+  EXPECT_EQ(to_json(*read), json);
+  for (const Json& wrong : {Json(-0.001), Json(0.2), Json("1")}) expect_refused("handling", wrong);
 }
 
 TEST(Condition, ANewerVersionSaysSo) {

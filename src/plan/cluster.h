@@ -14,6 +14,11 @@
 
 namespace caravan::plan {
 
+/// Seconds that a way of the fabric takes over half a round trip and its bytes, where no trace has shown it:
+/// writing, waking, reading on both ends, and what the scheduler does between two splits (docs/planner.md).
+inline constexpr double kUsualHandling = 0.0007;
+inline constexpr double kMostHandling = 0.1;
+
 /// How fast one device multiplies with weights of one type. Decode reads each weight once a token and is
 /// measured in bytes of weights a second; prefill is bound by arithmetic and is measured in multiply-adds a
 /// second. "Repacked" is the layout that the CPU backend uses for the weights of its own process, and a
@@ -46,11 +51,6 @@ struct DeviceProfile : DeviceSpeed {
   /// What was measured with other numbers of threads: the planner takes what is best for a model.
   std::vector<DeviceSpeed> with_other_threads;
 };
-
-/// Seconds that a way of the fabric takes over half a round trip and its bytes, where no trace has shown it:
-/// writing, waking, reading on both ends, and what the scheduler does between two splits (docs/planner.md).
-inline constexpr double kUsualHandling = 0.0007;
-inline constexpr double kMostHandling = 0.1;
 
 /// Between two devices, in either direction.
 struct Link {
