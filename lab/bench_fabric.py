@@ -3,7 +3,7 @@
 
 Devices with one core each, the first is the master. Stock RPC by the guide's command, stock RPC with its best flags (the output
 head stays on the master, small micro-batches), one device alone, and the fabric: layers on all workers, on the master and all
-workers, on the master and one worker. Decode and prompt speed are llama-server's own timings, load is the time until /health
+workers, on the master and one worker; "fabric tensor": no whole layers but a share of each one on all workers. Decode and prompt speed are llama-server's own timings, load is the time until /health
 says ok, air is what all radios sent meanwhile; "again" is a second start of llama-server, the workers having the weights. The limit
 is what the layers cost one device alone, and one way through the air for each hop. TCP does not pace, as on phones, unless --pacing. Raw figures go to lab/results/.
 """
@@ -23,7 +23,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-from bench_plan import SHAPES, Bench, engine_folder, sh, until_it_listens  # noqa: E402
+from bench_plan import SHAPES, Bench, engine_folder, make_model, sh, until_it_listens  # noqa: E402
 from harness import BIN  # noqa: E402
 from lab import Lab, LabError, check_machine  # noqa: E402
 
@@ -34,9 +34,11 @@ PORT = 50051
 API_PORT = 8080
 SMALL = ["-ub", "64"]
 HEAD_AT_MASTER = ["-ot", "^output=CPU,^token_embd=CPU"]
-# Of the devices 1 to N: which carry layers with the fabric.
+TENSOR = "fabric tensor"
+DIRECT = "are added up by the workers themselves"
+# Of the devices 1 to N: which carry layers with the fabric, or a share of each layer.
 CARRIERS = {"fabric workers": lambda n: range(2, n + 1), "fabric sampling": lambda n: range(2, n + 1),
-            "fabric all": lambda n: range(1, n + 1), "fabric two": lambda n: range(1, 3)}
+            "fabric all": lambda n: range(1, n + 1), "fabric two": lambda n: range(1, 3), TENSOR: lambda n: range(2, n + 1)}
 METHODS = ("guide", "best", "alone", *CARRIERS)
 # What differs from three devices on the profile's air, one stream, 2k tokens of context.
 CASES = {
@@ -117,12 +119,18 @@ class FabricBench:
                     "-t", "1", "--load-mode", "none"], {}
         stages = [self.fabric_worker(device) for device in CARRIERS[method](devices)]
         head = "worker" if method == "fabric sampling" else "master"
+        if method == TENSOR:  # sums are made among the workers
+            peers = [stage.pop("peer") for stage in stages]
+            for own, stage in enumerate(stages):
+                stage["peers"] = ["" if other == own else peer for other, peer in enumerate(peers)]
         plan = self.folder / "plan.json"
         plan.touch(0o600)
         plan.write_text(json.dumps({"stages": stages, "head": head, "timeout_ms": 60000, "model": str(self.model),
                                     "manifests": str(self.folder / "manifests")}))
         names = ",".join(f"Caravan{i}" for i in range(len(stages)))
-        return [*self.usual(), "--device", names, "-ngl", "99", "--tensor-split", parts_of(self.layers, len(stages)),
+        split = (["--split-mode", "tensor", "-fa", "on", "--tensor-split", ",".join("1" * len(stages))] if method == TENSOR
+                 else ["--tensor-split", parts_of(self.layers, len(stages))])
+        return [*self.usual(), "--device", names, "-ngl", "99", *split,
                 *(["-bs"] if head == "worker" else [])], {"GGML_BACKEND_PATH": MODULE, "CARAVAN_FABRIC_PLAN": str(plan)}
 
     def on_air(self):
@@ -167,6 +175,8 @@ class FabricBench:
             one_way = self.one_way_ms()
             arguments, environment = self.command(method)
             server, load, air = self.loaded(arguments, environment)
+            if method == TENSOR and DIRECT not in (self.folder / "llama-server-1.log").read_text(errors="replace"):
+                raise LabError("split tensors are not added up by the workers themselves", "see what llama-server's log says of caravan-fabric")
             result = {"load": load, "air_mb": air, "one_way_ms": one_way, "arguments": arguments, "prompts": {}}
             if method in CARRIERS:
                 self.stop([server])
@@ -201,7 +211,7 @@ def hops_of(method, devices):
 def share_of_limit(result, method, prompt):
     """Of what the layers cost one device alone and one way a hop, nothing else (fabric-facts' limit)."""
     alone = result["measured"].get("alone")
-    if method not in CARRIERS or not alone or result["settings"]["streams"] > 1:
+    if method not in CARRIERS or method == TENSOR or not alone or result["settings"]["streams"] > 1:
         return None
     one_way = median_of(result["measured"][method], "one_way_ms")
     limit = 1000 / (1000 / medians(alone, prompt)["decode"] + hops_of(method, result["devices"]) * one_way)
@@ -244,7 +254,7 @@ def parsed():
     parser.add_argument("--generated", type=int, default=64)
     parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--answers", type=int, default=2, help="of each start and prompt (2); one more comes before and does not count")
-    parser.add_argument("--folder", type=pathlib.Path, default="/tmp/caravan-bench", help="where models go")
+    parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("/tmp/caravan-bench"), help="where models go")
     parser.add_argument("--vocabularies", required=True, help="llama.cpp's models/ folder")
     parser.add_argument("--pacing", action="store_true", help="TCP as this machine has it, perhaps BBR")
     parser.add_argument("--keep", action="store_true", help="write to lab/results/")
@@ -254,14 +264,7 @@ def parsed():
 def model_of(arguments):
     if arguments.model:
         return arguments.model
-    shape = SHAPES[arguments.shape][0]
-    path = arguments.folder / f"{shape}-{arguments.quant}.gguf"
-    if not path.exists():
-        arguments.folder.mkdir(parents=True, exist_ok=True)
-        print(f"model    making {path.name}", flush=True)
-        sh([str(ROOT / "build" / "release" / "lab" / "lab_random_model"), "--shape", shape, "--quant", arguments.quant,
-            "--vocab", arguments.vocabularies, "--out", str(path)])
-    return path
+    return make_model(SHAPES[arguments.shape][0], arguments.folder, arguments.vocabularies, arguments.quant)
 
 
 def keep(result):

@@ -65,11 +65,13 @@ def engine_folder(caravan):
     return pathlib.Path(json.loads(sh([caravan, "engine", "--json"]))["folder"])
 
 
-def make_model(shape, folder, vocabularies):
-    path = folder / f"{shape}.gguf"
+def make_model(shape, folder, vocabularies, quant="q4_k_m", layers=0):
+    """Random weights; `layers` 0: as many as the shape has."""
+    path = folder / f"{shape}{f'-{layers}-layers' if layers else ''}-{quant}.gguf"
     if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         print(f"model    making {path.name}", flush=True)
-        sh([str(ROOT / "build" / "release" / "lab" / "lab_random_model"), "--shape", shape, "--quant", "q4_k_m",
+        sh([str(ROOT / "build" / "release" / "lab" / "lab_random_model"), "--shape", shape, "--quant", quant, "--layers", str(layers),
             "--vocab", str(vocabularies), "--out", str(path)])
     return path
 
@@ -116,25 +118,30 @@ class Bench:
         server.wait(10)
         return round_trip, json.loads(report)["end"]["sum_received"]["bits_per_second"] / 1e6
 
-    def planned(self, model, devices, usual, special, data_path):
-        """`special`: the device with a link of its own and that link, or nothing."""
+    def plan(self, model, devices, usual, special, *options):
+        """What `caravan plan` says. `special`: the device with a link of its own and that link, or nothing."""
         names = [device["name"] for device in devices]
         links = [{"from": name, "to": names[special[0] - 1], "round_trip_ms": special[1][0], "mbit": special[1][1]}
                  for name in names if special and name != names[special[0] - 1]]
         path = self.folder / "devices.json"
         path.write_text(json.dumps({"devices": devices, "link": {"round_trip_ms": usual[0], "mbit": usual[1]}, "links": links}))
-        argv = [self.caravan, "plan", str(model), "--devices", str(path), "--json", "--context", str(CONTEXT), "--data-path", data_path]
+        argv = [self.caravan, "plan", str(model), "--devices", str(path), "--json", "--context", str(CONTEXT), *options]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        plan = json.loads(done.stdout)
         if done.returncode != 0:
-            raise RuntimeError(plan["error"]["message"])
+            raise RuntimeError(json.loads(done.stdout)["error"]["message"] if done.stdout else done.stderr)
+        return done.stdout
+
+    @staticmethod
+    def layout_of(plan, devices):
+        """What is to be started for a plan."""
+        names = [device["name"] for device in devices]
         replica = plan["replicas"][0]
         workers = [share["device"] for share in replica["shares"][1:]]
         server = next(command for command in plan["commands"] if command["arguments"][0] == "llama-server")
-        return plan, {"master": names.index(replica["shares"][0]["device"]) + 1, "workers": [names.index(name) + 1 for name in workers],
-                      "arguments": server["arguments"], "file": server.get("file"), "environment": server["environment"],
-                      "fabric": [(names.index(command["device"]) + 1, command["arguments"]) for command in plan["commands"]
-                                 if command["arguments"][0] == "caravan-worker"]}
+        return {"master": names.index(replica["shares"][0]["device"]) + 1, "workers": [names.index(name) + 1 for name in workers],
+                "arguments": server["arguments"], "file": server.get("file"), "environment": server["environment"],
+                "fabric": [(names.index(command["device"]) + 1, command["arguments"]) for command in plan["commands"]
+                           if command["arguments"][0] == "caravan-worker"]}
 
     def by_hand(self, model, devices, with_split):
         """The guide's command: RPC workers, RAM-proportional split with a value for the master too; or without the split."""
@@ -160,31 +167,35 @@ class Bench:
             with open(files / "worker.log", "wb") as log:
                 started.append(lab.popen(device, [str(PROGRAMS / arguments[0]), *arguments[1:]], stdout=log, stderr=subprocess.STDOUT))
             until_it_listens(lab, device, port)
+        self.write_fabric_plan(layout, places, key)
+        return started
+
+    def write_fabric_plan(self, layout, places, key):
+        """`places`: where workers are, by where the plan has them."""
         content = json.loads(json.dumps(layout["file"]["content"]))
         for stage in content["stages"]:
             stage.update(key=key, address=places[stage["address"]], peer=places[stage["peer"]])
         content["manifests"] = str(self.folder / f"fabric-{layout['master']}" / "manifests")
         self.write_private(self.folder / "fabric-plan.json", json.dumps(content))
-        return started
 
     @staticmethod
     def write_private(path, text):
         path.touch(0o600)
         path.write_text(text)
 
-    def measure_fabric(self, lab, layout, shape, network):
+    def measure_fabric(self, lab, layout, asked, network):
         """With empty stores, then with what these have kept."""
         for folder in self.folder.glob("fabric-[0-9]*"):
             shutil.rmtree(folder)
-        first = self.measure(lab, layout, shape, network)
+        first = self.measure(lab, layout, asked, network)
         if "failed" in first or not layout["fabric"]:
             return {**first, "load_again": first.get("load")}
-        again = self.measure(lab, layout, shape, network)
+        again = self.measure(lab, layout, asked, network)
         return again if "failed" in again else {**again, "load": first["load"], "load_again": again["load"]}
 
-    def measure(self, lab, layout, shape, network):
-        """Starts one method's processes in the lab, asks, stops them. `network(free)` makes the links as they should be."""
-        _, prompt, generated, answers = SHAPES[shape]
+    def measure(self, lab, layout, asked, network):
+        """Starts one method's processes in the lab, asks, stops them. `asked`: tokens of the prompt and of an answer, answers.
+        `network(free)` makes the links as they should be."""
         loads_free = layout["seconds_on_air"] > LONG_LOAD
         network(loads_free)
         started = []
@@ -218,7 +229,7 @@ class Bench:
             if load is None:
                 return {"failed": (self.folder / "server.log").read_text(errors="replace")[-300:]}
             network(False)
-            answers = [self.ask(lab, layout["master"], api, n, prompt, generated) for n in range(answers)]
+            answers = self.ask_all(lab, layout["master"], api, asked)
             return {"load": None if loads_free else load, "decode": statistics.median(a["predicted_per_second"] for a in answers),
                     "prefill": statistics.median(a["prompt_per_second"] for a in answers), "answers": answers}
         finally:
@@ -241,6 +252,10 @@ class Bench:
                 return time.monotonic() - began
             time.sleep(0.25)
         return None
+
+    def ask_all(self, lab, device, api, asked):
+        prompt, generated, answers = asked
+        return [self.ask(lab, device, api, n, prompt, generated) for n in range(answers)]
 
     def ask(self, lab, device, api, number, prompt, generated):
         tokens = [(7 * i + 13 * number) % 1000 + 300 for i in range(prompt)]
@@ -267,7 +282,8 @@ def one_case(bench, name, shape, model):
         special = (bad, bench.link(lab, bad)) if bad else None
         plans, layouts = {}, {"guide": bench.by_hand(model, devices, True), "default": bench.by_hand(model, devices, False)}
         for method, path in PATHS.items():
-            plans[method], layouts[method] = bench.planned(model, devices, usual, special, path)
+            plans[method] = json.loads(bench.plan(model, devices, usual, special, "--data-path", path))
+            layouts[method] = bench.layout_of(plans[method], devices)
         slowest = min(usual[1], special[1][1] if special else usual[1])
         # By hand two thirds (three devices) or three quarters (four) of the weights go to workers, and a plan sends less.
         for chosen in layouts.values():
@@ -277,7 +293,7 @@ def one_case(bench, name, shape, model):
                   "predicted": {method: plan["predicted"] for method, plan in plans.items()}, "measured": {}}
         for method, chosen in layouts.items():
             measure = bench.measure_fabric if method == "fabric" else bench.measure
-            result["measured"][method] = measure(lab, chosen, shape, network)
+            result["measured"][method] = measure(lab, chosen, SHAPES[shape][1:], network)
             print(f"  {method:<8} {summary(result['measured'][method])}", flush=True)
             if method in plans:
                 p = plans[method]["predicted"]

@@ -3,8 +3,13 @@
 bench_command() {
   local name=${1:-}
   case $name in
-    plan | tunnel | replicas | fabric | wire | ops | soak) ;;
-    *) fail "./run bench has no '$name'" "./run bench plan, tunnel, replicas, fabric, wire, ops or soak; each has --help" 2 ;;
+    -h | --help)
+      help_command | grep 'run bench '
+      say "each has --help; docs/lab.md says more, lab/results/ has figures"
+      return
+      ;;
+    plan | regret | tunnel | replicas | fabric | wire | ops | soak) ;;
+    *) fail "./run bench has no '$name'" "./run bench plan, regret, tunnel, replicas, fabric, wire, ops or soak; each has --help" 2 ;;
   esac
   shift
   if [[ $name == wire ]]; then bench_wire "$@"; fi

@@ -159,6 +159,10 @@ Result<void> ClusterSide::confirm(const std::string& digits, bool same) {
 
 void ClusterSide::close_pairing() { inner_->desk.close(); }
 
+void ClusterSide::traced(const std::string& model, std::string recording) {
+  inner_->traced(model, std::move(recording));
+}
+
 Result<void> ClusterSide::remove(const std::string& device) {
   const auto id = inner_->roster.find(device);
   return id ? inner_->roster.remove(*id) : Result<void>(id.error());

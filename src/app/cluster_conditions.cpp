@@ -5,8 +5,10 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <fmt/format.h>
 
 #include "app/cluster_inner.h"
 #include "doctor/network_checks.h"
@@ -68,6 +70,7 @@ std::vector<cluster::Place> ClusterSide::Inner::places() const {
 cluster::Condition ClusterSide::Inner::own_condition() const {
   cluster::Condition condition = senses.now();
   add_addresses(condition);
+  condition.handling = handling;
   condition.link_port = mesh->port();
   condition.places = places();
   condition.links = conditions.links();
@@ -127,6 +130,27 @@ LinkMeasurerPort ClusterSide::Inner::measurer_port() {
     condition_change.notify();
   };
   return port;
+}
+
+/// Read on another thread: a long recording takes a while. That thread is this object's own, so it must not
+/// be the one that lets go of it last.
+void ClusterSide::Inner::traced(const std::string& model, std::string recording) {
+  asio::post(pool, [weak = weak_from_this(), loop = executor, model, recording = std::move(recording)]() {
+    const auto between = time_between(recording);
+    if (!between) return;
+    asio::post(loop, [weak, model, between = *between]() {
+      if (const auto self = weak.lock(); self && !self->stopped) self->was_between(model, between);
+    });
+  });
+}
+
+void ClusterSide::Inner::was_between(const std::string& model, double seconds) {
+  const auto shown = handling_of(seconds, deployer->deployments(), model, roster.self());
+  if (!shown) return;
+  handling = shown;
+  if (auto saved = save_handling(handling_file(), *shown); !saved)
+    say(fmt::format("cannot keep what the trace has shown: {}", saved.error().message));
+  condition_change.notify();
 }
 
 /// Nowhere in the cluster: devices share the air.

@@ -22,6 +22,7 @@
 #include "app/replica_choice.h"
 #include "app/self_measure.h"
 #include "app/traffic_rates.h"
+#include "app/way_handling.h"
 #include "base/text.h"
 
 namespace caravan::app {
@@ -73,6 +74,9 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   void tell_condition_to(const std::string& device);
   bool take_condition(const std::string& device, const std::string& name, const Json& body);
   void note_linked(const std::string& device);
+  void traced(const std::string& model, std::string recording);
+  void was_between(const std::string& model, double seconds);
+  fs::path handling_file() const { return options.mesh.folder / "handling.json"; }
   LinkMeasurerPort measurer_port();
   bool is_quiet() const;
 
@@ -95,6 +99,7 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   asio::thread_pool pool{1};
   std::unique_ptr<Mesh> mesh;
   std::unique_ptr<Deployer> deployer;
+  std::optional<double> handling;  ///< as this device's last trace has shown it (way_handling.h)
   ReplicaChoice replicas;
   std::map<std::string, std::unique_ptr<link::Tunnel>> api_tunnels;  ///< to masters, by device
   std::map<std::string, cluster::NodeState> states;                  ///< of other devices, as they told them

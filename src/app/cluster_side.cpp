@@ -56,6 +56,7 @@ std::map<std::string, double> round_trips_from(const Json& body) {
 Result<void> ClusterSide::Inner::open() {
   auto desired = cluster::load_desired(options.mesh.folder / "deployment.json");
   if (!desired) return desired.error();
+  handling = load_handling(handling_file());
   shelf.refresh();
   auto opened = Mesh::open(executor, roster, options.mesh, mesh_events());
   if (!opened) return opened.error();
@@ -133,6 +134,7 @@ DeployerPort ClusterSide::Inner::deployer_port() {
     return measured ? measured->median.count() : kUnmeasuredRoundTrip;
   };
   port.bandwidth = [this](const std::string& a, const std::string& b) { return conditions.bandwidth(a, b); };
+  port.handling = [this]() { return conditions.handling(handling); };
   port.changed = [this]() { changed(); };
   port.told = [this](const std::string& text) { say(text); };
   return port;

@@ -58,6 +58,9 @@ class ClusterSide {
   /// Names of the models that are to be served, oldest first.
   std::vector<std::string> models() const;
 
+  /// A token of the replica of `model` that this device is the master of was traced.
+  void traced(const std::string& model, std::string recording);
+
   /// All that people see of the cluster; fields in docs/control-api.md. `changes()` is notified when it has
   /// changed, but for times that only pass.
   Json view() const;

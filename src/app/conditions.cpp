@@ -160,6 +160,17 @@ std::optional<double> Conditions::bandwidth(const std::string& a, const std::str
   return std::nullopt;
 }
 
+std::optional<double> Conditions::handling(std::optional<double> own) const {
+  std::vector<double> all;
+  if (own) all.push_back(*own);
+  for (const auto& [device, peer] : peers_) {
+    if (peer.linked && peer.told && peer.told->handling) all.push_back(*peer.told->handling);
+  }
+  if (all.empty()) return std::nullopt;
+  std::sort(all.begin(), all.end());
+  return all[(all.size() - 1) / 2];
+}
+
 void Conditions::measured(const cluster::MeasuredLink& link) { peers_[link.device].measured = link; }
 
 std::vector<cluster::MeasuredLink> Conditions::links() const {

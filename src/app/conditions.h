@@ -51,6 +51,9 @@ class Conditions {
 
   /// Bytes/s between two devices, the slower direction, whoever has measured it; nothing: nobody has.
   std::optional<double> bandwidth(const std::string& a, const std::string& b) const;
+  /// Seconds of each way in the fabric (plan::Cluster): the median of what linked devices tell, and of what
+  /// this one knows (`own`); nothing: nobody knows.
+  std::optional<double> handling(std::optional<double> own) const;
   void measured(const cluster::MeasuredLink& link);
   /// What this device has measured.
   std::vector<cluster::MeasuredLink> links() const;

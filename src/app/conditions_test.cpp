@@ -142,5 +142,21 @@ TEST(Conditions, BandwidthIsThatOfTheSlowerDirectionWhoeverHasMeasuredIt) {
   EXPECT_FALSE(all.bandwidth("self", "e"));
 }
 
+TEST(Conditions, HandlingIsTheMedianOfWhatIsKnown) {
+  Conditions all("self");
+  EXPECT_FALSE(all.handling(std::nullopt));
+  EXPECT_EQ(all.handling(0.003), 0.003);
+  for (const auto& [device, shown] : {std::pair("b", 0.001), std::pair("c", 0.009)}) {
+    all.linked(device, "");
+    cluster::Condition told;
+    told.handling = shown;
+    all.heard(device, told, kOwn, TimePoint{});
+  }
+  EXPECT_EQ(all.handling(0.003), 0.003);
+  EXPECT_EQ(all.handling(std::nullopt), 0.001);
+  all.lost("b");
+  EXPECT_EQ(all.handling(std::nullopt), 0.009) << "only of who is there";
+}
+
 }  // namespace
 }  // namespace caravan::app

@@ -49,7 +49,8 @@ Json describe(const plan::Plan& plan, const std::vector<cluster::PlainWorker>& p
             {"prefill", plan.predicted.prefill},
             {"first_token", plan.predicted.first_token},
             {"load", plan.predicted.load},
-            {"load_again", plan.predicted.load_again}}}};
+            {"load_again", plan.predicted.load_again},
+            {"air_ms", plan.predicted.air * kMsInSecond}}}};
 }
 
 }  // namespace
@@ -176,6 +177,7 @@ void Deployer::Inner::act(cluster::Assign action) {
 plan::Cluster Deployer::Inner::devices_of(const std::vector<std::string>& ids) const {
   plan::Cluster cluster;
   cluster.usual = link_of(kUsualRoundTrip);
+  cluster.handling = port.handling();
   for (const std::string& id : ids) {
     const auto card = cards.find(id);
     if (card == cards.end() || !card->second.profile) continue;

@@ -29,6 +29,8 @@ struct DeployerPort {
   std::function<std::optional<double>(const std::string& device)> round_trip;
   /// Bytes/s between two devices, nothing where nobody has measured it.
   std::function<std::optional<double>(const std::string& a, const std::string& b)> bandwidth;
+  /// Seconds of each way in the fabric, as traces have shown it (plan::Cluster); nothing: none has.
+  std::function<std::optional<double>()> handling;
   std::function<void()> changed;
   std::function<void(const std::string& text)> told;
 };

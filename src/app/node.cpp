@@ -60,7 +60,10 @@ struct Node::Inner {
   bool role_stopping = false;
   bool stopped = false;
   std::int64_t created = 0;
-  TraceDesk trace_desk{[this]() { return what_to_trace(); }};
+  TraceDesk trace_desk{[this]() { return what_to_trace(); },
+                       [this](const TraceTarget& target, const std::string& recording) {
+                         if (cluster) cluster->traced(target.model, recording);
+                       }};
   ControlPort control_port;
   std::unique_ptr<ClusterSide> cluster;  ///< null without one
   std::unique_ptr<gateway::OpenAiApi> api;

@@ -192,6 +192,7 @@ asio::awaitable<void> TraceDesk::follow(TraceTarget target, std::string id, int 
         failure = recording.error();
         break;
       }
+      traced_(target, *recording);
       const Json about{{"model", target.model}, {"parallel", target.parallel}};
       std::string line = dump_json(about);
       line.pop_back();  // the recording is JSON already

@@ -38,7 +38,10 @@ Result<TraceTarget> trace_target(const cluster::NodeState& state, const cluster:
 /// One event loop.
 class TraceDesk {
  public:
-  explicit TraceDesk(std::function<Result<TraceTarget>()> find) : find_(std::move(find)) {}
+  /// `traced` is called with the module's recording, one line of JSON, of each trace that comes to its end.
+  TraceDesk(std::function<Result<TraceTarget>()> find,
+            std::function<void(const TraceTarget&, const std::string& recording)> traced)
+      : find_(std::move(find)), traced_(std::move(traced)) {}
   TraceDesk(const TraceDesk&) = delete;
   TraceDesk& operator=(const TraceDesk&) = delete;
 
@@ -51,6 +54,7 @@ class TraceDesk {
   Result<void> still_there(const TraceTarget& target) const;
 
   std::function<Result<TraceTarget>()> find_;
+  std::function<void(const TraceTarget&, const std::string& recording)> traced_;
   bool busy_ = false;
 };
 

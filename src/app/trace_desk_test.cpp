@@ -74,7 +74,12 @@ struct Bench {
   TemporaryFolder folder = *TemporaryFolder::make("caravan-test");
   engine::Change change{loop.get_executor()};
   Result<TraceTarget> target = TraceTarget{trace_folder(folder.path()), {1, 1}, "m", 3};
-  TraceDesk desk{[this]() { return target; }};
+  std::string traced;  ///< the model, and a question mark where the recording is not the module's
+  TraceDesk desk{[this]() { return target; },
+                 [this](const TraceTarget& of, const std::string& recording) {
+                   traced = of.model +
+                            (recording == dump_json(to_json(trace::tokens_of_two_stages(7))) ? "" : "?");
+                 }};
   ControlPort port{[]() { return cluster::NodeState(); },
                    [](const cluster::Assignment&) { return Result<void>(); },
                    []() {},
@@ -138,6 +143,7 @@ TEST(TraceDesk, PassesTheModulesRecordingOn) {
     if (!trace) co_return;
     EXPECT_EQ(trace->model, "m");
     EXPECT_EQ(trace->recording, trace::tokens_of_two_stages(7));
+    EXPECT_EQ(bench.traced, "m");
     while (fs::exists(bench.file(trace::kRecordingFile))) co_await Bench::moment();
     EXPECT_FALSE(fs::exists(bench.file(trace::kRequestFile)));
     EXPECT_FALSE(fs::exists(bench.file(trace::kProgressFile)));
@@ -156,6 +162,7 @@ TEST(TraceDesk, AnEngineThatEndsEndsTheTrace) {
     EXPECT_FALSE(trace.ok());
     EXPECT_EQ(trace.error().code, Code::disconnected);
     EXPECT_THAT(trace.error().message, HasSubstr("engine has ended"));
+    EXPECT_EQ(bench.traced, "");
   });
 }
 

@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include "app/local_cluster.h"
+#include "app/local_plan.h"
 #include "base/text.h"
 #include "cli/chat_api.h"
 #include "cli/demo_report.h"
@@ -209,7 +210,12 @@ asio::awaitable<Result<void>> Demo::get_model() {
 asio::awaitable<Result<void>> Demo::start_devices() {
   auto plan = plan::plan_by_memory(model_, devices_, {.context = arguments_.context});
   if (!plan) co_return plan.error();
+  const int threads = std::max(1, device::read_cores().decode.count / static_cast<int>(plan->shares.size()));
   plan_ = std::move(*plan);
+  // What `caravan trace` compares with, where it is known already.
+  if (const auto speed = device::load_speed(device::speed_path()))
+    plan_ = app::predicted_here(model_, std::move(plan_), *speed, threads);
+  for (plan::Share& share : plan_.shares) share.threads = threads;
 
   app::LocalClusterOptions options;
   options.program = fs::read_symlink("/proc/self/exe");
@@ -266,7 +272,8 @@ asio::awaitable<Result<void>> Demo::serve_and_ask() {
   deployment.plan = plan_;
   deployment.wire = engine::wire_format_from(arguments_.wire).value_or(engine::WireFormat::f32);
   deployment.is_one_machine = true;
-  deployment.threads = std::max(1, device::read_cores().decode.count / static_cast<int>(plan_.shares.size()));
+  const fs::path master = cluster_->folder() / plan_.shares.front().device;
+  if (auto left = app::leave_plan(master, deployment.model_name, plan_); !left) co_return left.error();
   for (;;) {
     deployment.data_path = data_path_;
     auto outcome = co_await (cluster_->run(deployment) || converse());

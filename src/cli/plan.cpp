@@ -1,8 +1,10 @@
 #include "cli/plan.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -15,6 +17,7 @@
 #include "cli/plan_report.h"
 #include "cli/print.h"
 #include "engine/probe.h"
+#include "plan/every_layout.h"
 
 namespace caravan::cli {
 
@@ -46,6 +49,7 @@ struct Arguments {
   int parallel = 0;
   double first_token = 0;
   bool explain = false;
+  bool every_layout = false;
   bool json = false;
 };
 
@@ -83,6 +87,37 @@ std::optional<PlanEngine> engine_here(const std::string& folder) {
   return found;
 }
 
+/// None when no engine is here or none is asked for.
+Result<std::vector<CommandLine>> lines_of(const plan::Proposal& proposal, const LocatedFacts& model,
+                                          const Arguments& arguments,
+                                          const std::optional<PlanEngine>& engine) {
+  if (!engine) return std::vector<CommandLine>{};
+  return command_lines(proposal, model.is_here ? model.where : arguments.model + ".gguf", *engine);
+}
+
+/// For measuring the chosen one against all others.
+int every_layout(const LocatedFacts& model, const plan::Cluster& cluster, const plan::Wishes& wishes,
+                 const Arguments& arguments) {
+  plan::Usage usage;
+  usage.context = wishes.context.value_or(usage.context);
+  usage.parallel = wishes.parallel.value_or(usage.parallel);
+  usage.depth = std::min(usage.depth, usage.context);
+  usage.data_path = wishes.data_path;
+  const auto plans = plan::every_layout(model.facts, cluster, usage);
+  if (!plans) return print_error(plans.error(), arguments.json);
+  const auto engine = engine_here(arguments.engine);
+  for (const plan::Plan& plan : *plans) {
+    plan::Proposal proposal;
+    proposal.predicted = plan.predicted;
+    proposal.replicas = {plan};
+    const auto lines = lines_of(proposal, model, arguments, engine);
+    if (!lines) return print_error(lines.error(), arguments.json);
+    fmt::print("{}\n", dump_json(plan_json(model.facts.name, proposal, *lines)));
+  }
+  std::fflush(stdout);
+  return 0;
+}
+
 int plan_command(const Arguments& arguments) {
   const auto wishes = wishes_from(arguments);
   if (!wishes) return print_error(wishes.error(), arguments.json);
@@ -90,19 +125,16 @@ int plan_command(const Arguments& arguments) {
   if (!cluster) return print_error(cluster.error(), arguments.json);
   const auto model = facts_of(arguments.model);
   if (!model) return print_error(model.error(), arguments.json);
+  if (arguments.every_layout) return every_layout(*model, *cluster, *wishes, arguments);
   const auto proposal = plan::propose(model->facts, *cluster, *wishes);
   if (!proposal) return print_error(proposal.error(), arguments.json);
-  std::vector<CommandLine> commands;
-  if (const auto engine =
-          arguments.explain || arguments.json ? engine_here(arguments.engine) : std::nullopt) {
-    auto lines = command_lines(*proposal, model->is_here ? model->where : arguments.model + ".gguf", *engine);
-    if (!lines) return print_error(lines.error(), arguments.json);
-    commands = std::move(*lines);
-  }
+  const auto engine = arguments.explain || arguments.json ? engine_here(arguments.engine) : std::nullopt;
+  const auto commands = lines_of(*proposal, *model, arguments, engine);
+  if (!commands) return print_error(commands.error(), arguments.json);
   if (arguments.json) {
-    fmt::print("{}\n", dump_json(plan_json(model->facts.name, *proposal, commands)));
+    fmt::print("{}\n", dump_json(plan_json(model->facts.name, *proposal, *commands)));
   } else {
-    fmt::print("{}", plan_text(model->facts.name, *proposal, commands, arguments.explain));
+    fmt::print("{}", plan_text(model->facts.name, *proposal, *commands, arguments.explain));
   }
   std::fflush(stdout);
   return 0;
@@ -145,7 +177,11 @@ void add_plan(CLI::App& root, const std::function<void(std::function<int()>)>& r
   command->add_option("--engine", arguments->engine, "Folder of the engine's programs");
   command->add_flag("--explain", arguments->explain,
                     "Every reason, what else there would be, and the command lines");
-  command->add_flag("--json", arguments->json, "All of it as JSON");
+  CLI::Option* json = command->add_flag("--json", arguments->json, "All of it as JSON");
+  command
+      ->add_flag("--every-layout", arguments->every_layout,
+                 "Not the best layout but each one that fits, a line of JSON for each (at most 3 devices)")
+      ->needs(json);
   command->callback([arguments, run]() { run([arguments]() { return plan_command(*arguments); }); });
 }
 

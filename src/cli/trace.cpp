@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "app/control_call.h"
+#include "app/local_plan.h"
 #include "app/node.h"
 #include "app/node_client.h"
 #include "app/trace_client.h"
@@ -152,9 +153,10 @@ asio::awaitable<Result<app::Trace>> TraceCommand::run() {
 
 int TraceCommand::show(const app::Trace& trace) {
   const trace::Timeline timeline = trace::lay_out(trace.recording);
-  // Of a node of `caravan demo`, which has no cluster, there is no view, and no prediction.
+  // A node of `caravan demo` has no cluster and no view; what was planned is left in its folder.
   const auto view = run_interruptible(app::ClusterClient(socket_).view());
-  const TracePlan plan = trace_plan(view ? *view : Json(), trace.model, timeline);
+  const TracePlan plan =
+      trace_plan(view ? *view : app::plan_left(socket_.parent_path()), trace.model, timeline);
   if (!arguments_.chrome.empty()) {
     const std::string text = dump_json(trace::chrome_trace(timeline, plan.names)) + "\n";
     constexpr unsigned kMode = 0644;

@@ -82,6 +82,13 @@ std::string headline(const trace::Summary& summary, const TracePlan& plan, const
   return line;
 }
 
+std::string between_line(const trace::Summary& summary, const TracePlan& plan) {
+  std::string line = fmt::format("  between devices: {:.2f} ms a token", summary.between_ms);
+  if (plan.predicted_air_ms)
+    line += fmt::format(", of that planned for the air {:.2f}", *plan.predicted_air_ms);
+  return line;
+}
+
 void append(std::vector<std::string>& lines, std::vector<std::string> more) {
   lines.insert(lines.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
@@ -106,6 +113,8 @@ TracePlan trace_plan(const Json& view, const std::string& model, const trace::Ti
   const double decode = number_in(part_of(replica, "predicted"), "decode");
   const double parallel = std::max(1.0, number_in(replica, "parallel", 1));
   if (decode > 0) plan.predicted_token_ms = kMsInSecond * parallel / decode;
+  if (const double air = number_in(part_of(replica, "predicted"), "air_ms"); air > 0)
+    plan.predicted_air_ms = air;
   // A share without layers is no stage.
   std::size_t stage = 0;
   for (const Json& share : part_of(replica, "shares")) {
@@ -124,6 +133,7 @@ std::vector<std::string> trace_lines(const trace::Timeline& timeline, const Trac
   const trace::Summary summary = trace::summarize(timeline);
   std::vector<std::string> lines{headline(summary, plan, model), ""};
   if (summary.tokens > 0) append(lines, table_of(summary, plan, columns));
+  if (summary.tokens > 0) lines.push_back(between_line(summary, plan));
   if (summary.prompt_parts > 0) {
     lines.push_back("");
     lines.push_back(fmt::format("  prompts: {} tokens in {} {}, {:.0f} ms", summary.prompt_tokens,
@@ -161,6 +171,7 @@ Json trace_json(const trace::Timeline& timeline, const TracePlan& plan, const st
   Json json{{"model", model},
             {"tokens", summary.tokens},
             {"token_ms", summary.token_ms},
+            {"between_ms", summary.between_ms},
             {"prompt_tokens", summary.prompt_tokens},
             {"prompt_parts", summary.prompt_parts},
             {"prompt_ms", summary.prompt_ms},
@@ -168,6 +179,7 @@ Json trace_json(const trace::Timeline& timeline, const TracePlan& plan, const st
             {"master", json_of(summary.master, "master")},
             {"stages", std::move(stages)}};
   if (plan.predicted_token_ms) json["predicted_token_ms"] = *plan.predicted_token_ms;
+  if (plan.predicted_air_ms) json["predicted_air_ms"] = *plan.predicted_air_ms;
   return json;
 }
 

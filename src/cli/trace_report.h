@@ -18,6 +18,7 @@ struct TracePlan {
   std::vector<std::string> names;            ///< of the stages, as people know them
   std::vector<trace::Predicted> stages;      ///< as many
   std::optional<double> predicted_token_ms;  ///< by the planner
+  std::optional<double> predicted_air_ms;    ///< of all ways of a token, without what handling takes
 };
 
 /// `model` as served, on the device whose view it is; `timeline` has the stages' names as the plan has them.

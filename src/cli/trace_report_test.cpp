@@ -23,13 +23,14 @@ trace::Timeline timeline() {
 
 /// As a node of a cluster tells it; `shares` of the second of two deployments.
 Json view(const Json& shares) {
-  return {{"self", {{"id", "id-1"}}},
-          {"deployments",
-           {{{"model", "other"}, {"replicas", {{{"shares", {{{"device", "id-1"}}}}}}}},
-            {{"model", "m"},
-             {"replicas",
-              {{{"shares", {{{"device", "id-9"}, {"layers", 3}}}}},
-               {{"shares", shares}, {"parallel", 2}, {"predicted", {{"decode", 100.0}}}}}}}}}};
+  return {
+      {"self", {{"id", "id-1"}}},
+      {"deployments",
+       {{{"model", "other"}, {"replicas", {{{"shares", {{{"device", "id-1"}}}}}}}},
+        {{"model", "m"},
+         {"replicas",
+          {{{"shares", {{{"device", "id-9"}, {"layers", 3}}}}},
+           {{"shares", shares}, {"parallel", 2}, {"predicted", {{"decode", 100.0}, {"air_ms", 3.0}}}}}}}}}};
 }
 
 Json shares() {
@@ -86,6 +87,8 @@ TEST(TraceReport, ComparesWithThePlan) {
   EXPECT_THAT(text, HasSubstr("m: 6 tokens, 20.0 ms each (50.0 tokens/s); planned 20.0 ms"));
   EXPECT_THAT(text, HasSubstr("  ms a token      compute  planned  way to it  planned"));
   EXPECT_THAT(text, HasSubstr("  tablet          8.00     8.50     2.50       1.50"));
+  EXPECT_THAT(text, HasSubstr("between devices: 4.5"));
+  EXPECT_THAT(text, HasSubstr("ms a token, of that planned for the air 3.00"));
   EXPECT_THAT(text, HasSubstr("# computes"));
   EXPECT_THAT(text, Not(HasSubstr("predicts")));
 }
@@ -121,6 +124,8 @@ TEST(TraceReport, IsThereForPrograms) {
   const Json json = trace_json(timeline(), trace_plan(view(shares()), "m", timeline()), "m");
   EXPECT_EQ(json["tokens"], 6);
   EXPECT_EQ(json["predicted_token_ms"], 20.0);
+  EXPECT_NEAR(json["between_ms"].get<double>(), 4.5, 0.1);
+  EXPECT_EQ(json["predicted_air_ms"], 3.0);
   EXPECT_EQ(json["stages"][1]["name"], "tablet");
   EXPECT_NEAR(json["stages"][1]["compute_ms"].get<double>(), 8, 0.1);
   EXPECT_NEAR(json["stages"][1]["wire_ms"].get<double>(), 2.5, 0.1);

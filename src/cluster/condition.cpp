@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "plan/cluster.h"
+
 namespace caravan::cluster {
 namespace {
 
@@ -120,6 +122,7 @@ void read_body(Fields& fields, const Json& value, Condition& condition) {
   condition.rates = read_rates(fields);
   for (const Json& item : bounded(fields, "links", kMostMeasuredLinks))
     condition.links.push_back(read_link(fields, item));
+  if (value.contains("handling")) condition.handling = number(fields, "handling", 0, plan::kMostHandling);
   for (const Json& item : bounded(fields, "addresses", kMostOwnAddresses))
     condition.addresses.push_back(read_address(fields, item));
   condition.link_port = read_port(fields, "link_port", 0);
@@ -149,6 +152,7 @@ Json to_json(const Condition& condition) {
   Json& links = value["links"] = Json::array();
   for (const MeasuredLink& link : condition.links)
     links.push_back({{"device", link.device}, {"upload", link.upload}, {"download", link.download}});
+  if (condition.handling) value["handling"] = *condition.handling;
   Json& addresses = value["addresses"] = Json::array();
   for (const OwnAddress& own : condition.addresses)
     addresses.push_back({{"address", own.address}, {"prefix", own.prefix}});

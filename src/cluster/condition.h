@@ -80,6 +80,8 @@ struct Condition {
   std::optional<bool> charging;
   std::optional<AnswerRates> rates;
   std::vector<MeasuredLink> links;
+  /// Seconds of each way of the fabric's, as the last trace on this device has shown it (plan::Cluster).
+  std::optional<double> handling;
   std::vector<OwnAddress> addresses;
   int link_port = 0;                     ///< at each of them; 0: it does not tell
   std::vector<Place> places;             ///< of devices that it is linked with

@@ -114,6 +114,16 @@ TEST(Condition, HostilePartsAreRefused) {
   EXPECT_FALSE(with("/ways/0/age", -5));
 }
 
+TEST(Condition, HandlingIsOptionalAndChecked) {
+  Json json = Json::parse(kLeast);
+  json["handling"] = 0.0012;
+  const auto read = sent(json);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->handling, 0.0012);
+  EXPECT_EQ(to_json(*read), json);
+  for (const Json& wrong : {Json(-0.001), Json(0.2), Json("1")}) expect_refused("handling", wrong);
+}
+
 TEST(Condition, ANewerVersionSaysSo) {
   Json json = Json::parse(kLeast);
   json["version"] = 2;

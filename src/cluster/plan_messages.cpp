@@ -51,6 +51,7 @@ Json to_json(const plan::Plan& plan) {
   if (plan.data_path == DataPath::rpc) return value;
   value["data_path"] = name_of(plan.data_path);
   value["load_again"] = plan.predicted.load_again;
+  if (plan.predicted.air > 0) value["air"] = plan.predicted.air;
   return value;
 }
 
@@ -93,6 +94,7 @@ plan::Plan read_plan(Fields& parent, const Json& value) {
   plan.predicted = {fields.number("decode"), fields.number("prefill"), fields.number("first_token"),
                     fields.number("load")};
   plan.predicted.load_again = fields.number_or("load_again", plan.predicted.load);
+  plan.predicted.air = fields.number_or("air", 0);
   const auto path = data_path_from(fields.text_or("data_path", "rpc"));
   if (!path) fields.fail("data_path", "must be rpc or fabric");
   plan.data_path = path.value_or(DataPath::rpc);

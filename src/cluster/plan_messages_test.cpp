@@ -73,6 +73,7 @@ TEST(PlanMessages, TheDataPathIsRpcUnlessThePlanSaysOtherwise) {
   Json json = Json::parse(kMadeV1);
   json["replicas"][0]["data_path"] = "fabric";
   json["replicas"][0]["load_again"] = 1.0;
+  json["replicas"][0]["air"] = 0.25;
   const auto read = planned_from_json(json);
   ASSERT_TRUE(read.ok()) << read.error().message;
   EXPECT_EQ(read->replicas->front().data_path, DataPath::fabric);

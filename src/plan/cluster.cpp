@@ -250,9 +250,13 @@ KernelSpeed speed_for(const DeviceSpeed& device, const std::string& type) {
 std::optional<Link> Cluster::link(const DeviceProfile& from, const DeviceProfile& to) const {
   // A tunnel goes in whichever direction a connection can be made.
   if (!from.accepts && !to.accepts) return std::nullopt;
-  if (links.empty()) return usual;
-  const auto known = links.find(key_of(from.name, to.name));
-  return known == links.end() ? std::optional<Link>(usual) : known->second;
+  std::optional<Link> link = usual;
+  if (!links.empty()) {
+    const auto known = links.find(key_of(from.name, to.name));
+    if (known != links.end()) link = known->second;
+  }
+  if (link && handling) link->handling = *handling;
+  return link;
 }
 
 Result<Cluster> cluster_from_json(const Json& value) {
@@ -275,6 +279,10 @@ Result<Cluster> cluster_from_json(const Json& value) {
         fields.fail("devices", fmt::format("has two called '{}'", printable(other.name)));
     }
     cluster.devices.push_back(std::move(*device));
+  }
+  if (value.contains("handling_ms")) {
+    cluster.handling = positive(fields, "handling_ms", 0) / 1e3;
+    if (*cluster.handling > kMostHandling) fields.fail("handling_ms", "must be at most 100");
   }
   if (!fields.ok()) return fields.error();
   if (auto read = read_links(fields, cluster); !read) return read.error();
@@ -323,7 +331,10 @@ Json to_json(const Cluster& cluster) {
     entry["to"] = names.second;
     links.push_back(std::move(entry));
   }
-  return {{"version", kVersion}, {"devices", devices}, {"link", link_json(cluster.usual)}, {"links", links}};
+  Json value{
+      {"version", kVersion}, {"devices", devices}, {"link", link_json(cluster.usual)}, {"links", links}};
+  if (cluster.handling) value["handling_ms"] = *cluster.handling * 1e3;
+  return value;
 }
 
 }  // namespace caravan::plan

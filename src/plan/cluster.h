@@ -14,6 +14,11 @@
 
 namespace caravan::plan {
 
+/// Seconds that a way of the fabric takes over half a round trip and its bytes, where no trace has shown it:
+/// writing, waking, reading on both ends, and what the scheduler does between two splits (docs/planner.md).
+inline constexpr double kUsualHandling = 0.0007;
+inline constexpr double kMostHandling = 0.1;
+
 /// How fast one device multiplies with weights of one type. Decode reads each weight once a token and is
 /// measured in bytes of weights a second; prefill is bound by arithmetic and is measured in multiply-adds a
 /// second. "Repacked" is the layout that the CPU backend uses for the weights of its own process, and a
@@ -51,6 +56,7 @@ struct DeviceProfile : DeviceSpeed {
 struct Link {
   double round_trip = 0;  ///< seconds, median
   double bandwidth = 0;   ///< bytes/s, of one stream
+  double handling = kUsualHandling;
 };
 
 struct Cluster {
@@ -58,6 +64,8 @@ struct Cluster {
   Link usual;  ///< between any two that are not listed below
   /// By the two names in alphabetical order. Nothing there: these two cannot reach each other.
   std::map<std::pair<std::string, std::string>, std::optional<Link>> links;
+  /// Of every way, as a trace of these devices has shown it; kMostHandling at most.
+  std::optional<double> handling;
 
   /// Nothing when `from` cannot open a connection to `to`.
   std::optional<Link> link(const DeviceProfile& from, const DeviceProfile& to) const;

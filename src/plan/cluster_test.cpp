@@ -170,6 +170,33 @@ TEST(Profile, ATypeThatWasNotMeasuredIsNotTakenForRepacked) {
   EXPECT_EQ(speed_for(device, "q4_k").prefill_repacked, 4e10);
 }
 
+TEST(Cluster, WhatATraceHasShownCountsForEveryWay) {
+  Json file = parse_json(R"({"devices": [{"name": "a", "kind": "budget", "memory": "2G"},
+      {"name": "b", "kind": "budget", "memory": "2G"}, {"name": "c", "kind": "budget", "memory": "2G"}],
+      "links": [{"from": "a", "to": "b", "round_trip_ms": 2, "mbit": 100}, {"from": "a", "to": "c", "reachable": false}]})",
+                         4096)
+                  .value();
+  const auto handling = [](const Result<Cluster>& cluster, std::size_t from, std::size_t to) {
+    const auto link = cluster->link(cluster->devices[from], cluster->devices[to]);
+    return link ? link->handling : -1;
+  };
+  const auto guessed = cluster_from_json(file);
+  ASSERT_TRUE(guessed.ok()) << guessed.error().message;
+  EXPECT_EQ(handling(guessed, 0, 1), kUsualHandling);
+  file["handling_ms"] = 1.5;
+  const auto read = cluster_from_json(file);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  const auto again = cluster_from_json(parse_json(dump_json(to_json(*read)), 4096).value());
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  EXPECT_DOUBLE_EQ(handling(again, 0, 1), 0.0015);
+  EXPECT_DOUBLE_EQ(handling(again, 1, 2), 0.0015) << "also of the usual link";
+  EXPECT_EQ(handling(again, 0, 2), -1);
+  for (const Json& wrong : {Json(-1), Json(101), Json("2")}) {
+    file["handling_ms"] = wrong;
+    EXPECT_FALSE(cluster_from_json(file).ok()) << wrong;
+  }
+}
+
 TEST(Cluster, OtherNumbersOfThreadsComeThroughJson) {
   const Json file = parse_json(R"({"devices": [{"name": "a", "memory": "2G", "threads": 4,
       "kernels": {"q4_0": {"decode": 5e9, "prefill": 2e10}},

@@ -9,9 +9,6 @@ namespace {
 /// of them, since each message is written in three pieces, and handling on both ends.
 constexpr double kRoundTripsAStep = 2;
 constexpr double kStepOverhead = 0.001;
-/// A hop of the fabric over half a round trip, as it was measured (docs/planner.md): writing, waking, reading
-/// on both ends, and what the scheduler does between two splits.
-constexpr double kHandOnOverhead = 0.0007;
 /// Assumed: candidates made and sorted on the master, for each entry of the vocabulary.
 constexpr double kSamplingOfEntry = 7e-9;
 /// Of a start whose weights are everywhere, besides reading them; and SHA-256 with one thread
@@ -71,7 +68,7 @@ double hop_seconds(const Link& link, double width, double result, int tokens) {
 }
 
 double hand_on_work(const Link& link, double floats, int tokens) {
-  return kHandOnOverhead + per(floats * kBytesOfFloat * tokens, link.bandwidth);
+  return link.handling + per(floats * kBytesOfFloat * tokens, link.bandwidth);
 }
 
 double hand_on_seconds(const Link& link, double floats, int tokens) {

@@ -144,7 +144,16 @@ std::optional<Plan> LayoutPlanner::best(const LayoutWishes& wishes) const {
   if (cheaper || (as_cheap && other->cut.segments.size() < best->cut.segments.size()))
     best = std::move(other);
   if (!best) return std::nullopt;
-  return make_plan(best->candidate, best->cut, best->cut.segments.size() > 1 ? best->head : Head::master);
+  const auto& segments = best->cut.segments;
+  std::vector<std::size_t> devices;
+  std::vector<int> counts;
+  devices.reserve(segments.size());
+  counts.reserve(segments.size());
+  for (const Segment& segment : segments) {
+    devices.push_back(best->candidate.members[segment.carrier]);
+    counts.push_back(segment.count);
+  }
+  return plan_of(devices, counts, segments.size() > 1 ? best->head : Head::master);
 }
 
 int LayoutPlanner::most_layers(const LayoutWishes& wishes) const {
@@ -154,44 +163,42 @@ int LayoutPlanner::most_layers(const LayoutWishes& wishes) const {
   return most;
 }
 
-Plan LayoutPlanner::make_plan(const Candidate& candidate, const Cut& cut, Head head) const {
-  const DataPath path = candidate.path;
+Plan LayoutPlanner::plan_of(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
+                            Head head) const {
+  const DataPath path = devices.size() > 1 ? usage_.data_path : DataPath::rpc;
   Plan plan;
   plan.context = usage_.context;
   plan.parallel = usage_.parallel;
   plan.kv = usage_.kv;
   plan.data_path = path;
   plan.head = head;
-  plan.micro_batch = micro_batch(path, head, cut.segments.size());
-  std::vector<std::size_t> devices;
-  std::vector<int> counts;
+  plan.micro_batch = micro_batch(path, head, devices.size());
+  plan.shares.reserve(devices.size());
   int first = 0;
-  for (const Segment& segment : cut.segments) {
-    const std::size_t index = candidate.members[segment.carrier];
+  for (const std::size_t index : devices) {
     const DeviceProfile& device = cluster_.devices[index];
+    const int count = counts[plan.shares.size()];
     const bool is_master = plan.shares.empty();
-    const bool is_last = plan.shares.size() + 1 == cut.segments.size();
+    const bool is_last = plan.shares.size() + 1 == devices.size();
     const bool has_head = is_master ? head == Head::master : head == Head::last_worker && is_last;
     const bool repacks = is_master || path == DataPath::fabric;
     ProcessRole its = role(path, is_master, has_head);
-    its.has_layers = segment.count > 0;
+    its.has_layers = count > 0;
     Share share;
     share.device = device.name;
     share.rank = static_cast<int>(plan.shares.size());
     share.first_layer = first;
-    share.layer_count = segment.count;
+    share.layer_count = count;
     share.threads = costs(index, repacks ? WeightLayout::repacked : WeightLayout::plain).speed->threads;
     share.budget = device.memory;
     share.overhead = process_overhead(work_, its);
     if (is_master) share.weights += work_.on_master;
     if (has_head) share.weights += is_master ? work_.head_on_master : work_.head.weights;
-    for (int l = first; l < first + segment.count; ++l) {
+    for (int l = first; l < first + count; ++l) {
       share.weights += work_.layers[static_cast<std::size_t>(l)].weights;
       share.kv_cache += work_.layers[static_cast<std::size_t>(l)].kv;
     }
-    first += segment.count;
-    devices.push_back(index);
-    counts.push_back(segment.count);
+    first += count;
     plan.shares.push_back(std::move(share));
   }
   plan.predicted = predict(devices, counts, head);

@@ -42,6 +42,9 @@ class LayoutPlanner {
   Prediction predict(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
                      Head head) const;
 
+  /// The plan of any layout, whether or not it fits: `counts` are the layers of `devices`, the master first.
+  Plan plan_of(const std::vector<std::size_t>& devices, const std::vector<int>& counts, Head head) const;
+
  private:
   /// What one device costs with weights in one layout.
   struct DeviceCosts {
@@ -82,7 +85,6 @@ class LayoutPlanner {
   std::vector<Candidate> candidates(Head head, const LayoutWishes& wishes) const;
   std::optional<Found> best_with(Head head, const LayoutWishes& wishes, std::optional<double> bound) const;
   std::vector<std::size_t> masters(const LayoutWishes& wishes) const;
-  Plan make_plan(const Candidate& candidate, const Cut& cut, Head head) const;
   Prediction predict_rpc(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
                          Head head) const;
   Prediction predict_fabric(const std::vector<std::size_t>& devices, const std::vector<int>& counts,

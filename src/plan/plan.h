@@ -58,6 +58,8 @@ struct Prediction {
   double first_token = 0;  ///< seconds from such a prompt to the first token
   double load = 0;         ///< seconds until it is ready, weights not in the page cache
   double load_again = 0;   ///< the same when every device has kept its weights; with RPC none does
+  /// In the fabric, of a step of decode: seconds that all ways take without their handling (Link::handling).
+  double air = 0;
 };
 
 struct Plan {

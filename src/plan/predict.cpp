@@ -57,6 +57,7 @@ Prediction LayoutPlanner::predict_fabric(const std::vector<std::size_t>& devices
   Prediction predicted;
   const std::size_t master = devices.front();
   const std::size_t last = devices.back();
+  const Link back = *link(master, last);
   const auto way = [&](std::size_t from, std::size_t to) { return hand_on(master, from, to, 0); };
   // The way of one micro-batch, without that of one token.
   const auto batch_way = [&](std::size_t from, std::size_t to) {
@@ -79,7 +80,9 @@ Prediction LayoutPlanner::predict_fabric(const std::vector<std::size_t>& devices
     }
     fill += stage;
     if (k > 0) {
-      step += way(devices[k - 1], devices[k]).cost;
+      const double hop = way(devices[k - 1], devices[k]).cost;
+      step += hop;
+      predicted.air += hop - back.handling;  // every way has the same
       fill += batch_way(devices[k - 1], devices[k]);
       stage += way(devices[k - 1], devices[k]).load;
       if (k + 1 == devices.size() && head == Head::last_worker) weights += work_.head.weights;
@@ -89,10 +92,11 @@ Prediction LayoutPlanner::predict_fabric(const std::vector<std::size_t>& devices
     if (k == 0 && head == Head::master) weights += work_.head.weights;
     reading = std::max(reading, read_seconds(cluster_.devices[devices[k]], weights));
   }
-  const Link back = *link(master, last);
   const double floats = head == Head::master ? work_.width : 1;
   const DeviceCosts& at_head = costs(head == Head::master ? master : last, WeightLayout::repacked);
-  step += at_head.head_decode + hand_on_seconds(back, floats, usage_.parallel);
+  const double way_back = hand_on_seconds(back, floats, usage_.parallel);
+  step += at_head.head_decode + way_back;
+  predicted.air += way_back - back.handling;
   if (head == Head::master) step += sampling_seconds(work_.vocabulary, usage_.parallel);
   fill += hand_on_seconds(back, floats, 1);
   const double n_batches = static_cast<double>(kReferencePrompt) / kOverlappingMicroBatch;

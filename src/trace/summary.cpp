@@ -43,6 +43,23 @@ LaneSummary summarize_lane(const Lane& lane, const std::vector<StepTimes>& token
   return summary;
 }
 
+double compute_ms(const Lane& lane, const StepTimes& token) {
+  const auto ms = times_in(lane, token.begin, token.begin + token.period);
+  return ms[static_cast<std::size_t>(Kind::compute)];
+}
+
+/// Stages compute one after the other in a token; where they do not (split tensors), at least nothing.
+double between_ms(const Timeline& timeline, const std::vector<StepTimes>& tokens) {
+  std::vector<double> all;
+  all.reserve(tokens.size());
+  for (const StepTimes& token : tokens) {
+    double rest = ms_of(token.period) - compute_ms(timeline.master, token);
+    for (const Lane& stage : timeline.stages) rest -= compute_ms(stage, token);
+    all.push_back(std::max(0.0, rest));
+  }
+  return median(std::move(all));
+}
+
 void add_prompts(Summary& summary, const std::vector<StepTimes>& steps) {
   Nanoseconds began = 0;
   for (std::size_t i = 0; i < steps.size(); ++i) {
@@ -70,6 +87,7 @@ Summary summarize(const Timeline& timeline) {
   Summary summary;
   summary.tokens = tokens.size();
   summary.token_ms = median(std::move(periods));
+  summary.between_ms = between_ms(timeline, tokens);
   add_prompts(summary, timeline.steps);
   summary.master = summarize_lane(timeline.master, tokens, summary.token_ms);
   summary.stages.reserve(timeline.stages.size());

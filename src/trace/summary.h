@@ -21,8 +21,11 @@ struct LaneSummary {
 };
 
 struct Summary {
-  std::size_t tokens = 0;           ///< whole steps of decode, which all that follows is about
-  double token_ms = 0;              ///< from one to the next
+  std::size_t tokens = 0;  ///< whole steps of decode, which all that follows is about
+  double token_ms = 0;     ///< from one to the next
+  /// Of a token, while nobody computes: on the ways between devices, with what handling takes at their ends.
+  /// The ways go in a circle, so that what is not known of clocks adds up to nothing.
+  double between_ms = 0;
   std::size_t prompt_parts = 0;     ///< steps of prompts
   std::uint64_t prompt_tokens = 0;  ///< in them
   double prompt_ms = 0;  ///< from the beginning of the first to the end of the last of each prompt, together

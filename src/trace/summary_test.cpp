@@ -28,6 +28,7 @@ TEST(Summary, SaysWhereATokensTimeGoes) {
   EXPECT_NEAR(ms(summary.master, Kind::wire), 1, kNear);
   EXPECT_NEAR(*one.clock_ms, 0.1, kNear);
   EXPECT_FALSE(summary.master.clock_ms);
+  EXPECT_NEAR(summary.between_ms, 20 - 5.5 - 8 - 2, kNear) << "what nobody computes";
 }
 
 TEST(Summary, PromptsAreCountedApart) {

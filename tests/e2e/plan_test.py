@@ -166,6 +166,22 @@ class PlanTest(CaravanTest):
         placed = {device: [layer for layer in layers if layer < repeating] for device, layers in placed.items()}
         self.assertEqual({device: layers for device, layers in placed.items() if layers}, expected)
 
+    def test_every_layout_is_there_and_none_is_better(self):
+        devices = {"devices": [{"name": "new", "kind": "flagship", "memory": "2G"}, {"name": "old", "kind": "budget", "memory": "2G"}]}
+        done = self.plan(devices, "--every-layout", "--json", "--context", "512")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        plans = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(len(plans), 2 * (1 + 2 * 30), "each alone, or 30 cuts with the head here or there")
+        chosen = json.loads(self.plan(devices, "--json", "--context", "512").stdout)
+        def price(plan):
+            return 1 / plan["predicted"]["tokens_per_second"] + 1 / plan["predicted"]["prompt_tokens_per_second"]
+        self.assertAlmostEqual(price(chosen), min(map(price, plans)))
+        for plan in plans:
+            self.assertEqual(plan["commands"][-1]["arguments"][0], "llama-server")
+        three = {"devices": [{"name": name, "kind": "budget", "memory": "2G"} for name in NAMES]}
+        self.assertIn("too many layouts", self.plan(three, "--every-layout", "--json").stdout)
+        self.assertEqual(self.plan(devices, "--every-layout").returncode, 2, "not for people")
+
     def test_the_text_says_why(self):
         devices = {"devices": [{"name": "new", "kind": "flagship", "memory": "2G"}, {"name": "old", "kind": "budget", "memory": "2G"}]}
         done = self.plan(devices, "--explain")

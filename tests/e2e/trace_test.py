@@ -7,6 +7,7 @@ import threading
 import unittest
 from pathlib import Path
 
+from devices import DevicesTest, model_file
 from harness import BIN, DEADLINE, CaravanTest, call, run, wait_for
 
 TOKENS = 12
@@ -15,10 +16,22 @@ QUESTION = {"messages": [{"role": "user", "content": "Tell me a long story."}], 
 
 
 class TraceTest(CaravanTest):
+    @classmethod
+    def setUpClass(cls):
+        """A home in which this machine's speed is known, with as many threads as each of three devices gets."""
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.home = Path(folder.name)
+        (cls.home / "models").symlink_to(model_file().parent)
+        threads = max(1, json.loads(run("device", "--json").stdout)["cores"]["decode_threads"] // 3)
+        measured = run("calibrate", "--quick", "--threads", str(threads), env={"CARAVAN_HOME": str(cls.home)})
+        assert measured.returncode == 0, measured.stderr
+
     def demo(self, path):
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
-        demo = self.start_demo("--keep", "--data-path", path, "--max-tokens", "8", temporary=temporary.name)
+        demo = self.start_demo("--keep", "--data-path", path, "--max-tokens", "8", temporary=temporary.name,
+                               env={"CARAVAN_HOME": str(self.home)})
         self.addCleanup(lambda: (demo.interrupt(), demo.wait()) if demo.process.poll() is None else None)
         self.shares = [share for share in demo.wait_for("plan")["shares"] if share["layer_count"] > 0]
         self.folder = Path(demo.wait_for("devices")["folder"])
@@ -75,6 +88,10 @@ class TraceTest(CaravanTest):
             self.assertGreater(stage["compute_ms"], 0)
             self.assertGreater(stage["clock_uncertainty_ms"], 0)
             self.assertLess(stage["compute_ms"], told["token_ms"])
+            self.assertGreater(stage["predicted_compute_ms"], 0)
+            self.assertLess(stage["predicted_compute_ms"], told["predicted_token_ms"])
+        for stage in told["stages"][1:]:
+            self.assertGreater(stage["predicted_hop_ms"], 0)
         self.check_chrome(chrome, stages)
         self.while_others_ask()
         self.one_at_a_time()
@@ -100,7 +117,8 @@ class TraceTest(CaravanTest):
         self.assertIn("#", done.stdout)
         self.assertTrue(done.stdout.isascii(), "plain, where nobody looks at a terminal")
         self.assertLessEqual(max(len(line) for line in done.stdout.splitlines()), 100)
-        self.assertIn("nothing to compare with", done.stdout)
+        self.assertIn("; planned ", done.stdout)
+        self.assertNotIn("nothing to compare with", done.stdout)
 
     def one_at_a_time(self):
         first = subprocess.Popen([BIN, *self.arguments("--no-ask", "--seconds", "60")], stdout=subprocess.PIPE,
@@ -131,6 +149,54 @@ class TraceTest(CaravanTest):
             self.assertNotIn("nobody asks", done.stderr, "no trace, no request")
         for wrong in (["--tokens", "0"], ["--seconds", "61"], ["--ask", "--no-ask"]):
             self.assertEqual(run("trace", *wrong).returncode, 2, wrong)
+
+
+class PlannedTraceTest(DevicesTest):
+    """In a cluster that was planned: predicted beside measured, and what is measured goes back into the next plan."""
+
+    def replica(self, device):
+        return device.view()["deployments"][0]["replicas"][0]
+
+    def handling_of(self, replica):
+        """Of the plan, in ms: a way's air is half of both ways' when two devices have the same link there and back."""
+        self.assertEqual([share["rank"] for share in replica["shares"]], [0, 1])
+        return replica["shares"][1]["hop_ms"] - replica["predicted"]["air_ms"] / 2
+
+    def test_the_plan_is_held_against_the_trace_and_learns_from_it(self):
+        one, two = self.device(1), self.device(2)
+        one.give(self.model)
+        one.up()
+        self.join_by_code(one, two)
+        self.wait_linked(one, two)
+        serve = ["serve", str(self.model), "--use", "phone-1,phone-2", "--context", "512"]
+        one.caravan(*serve)
+        planned = self.replica(one)
+        self.assertAlmostEqual(self.handling_of(planned), 0.7, places=6, msg="a guess as long as nothing was traced")
+        kept = one.home / "handling.json"
+        self.assertFalse(kept.exists())
+        told = json.loads(one.caravan("trace", "--ask", "--tokens", str(TOKENS), "--json"))
+        self.assertGreaterEqual(told["tokens"], TOKENS // 2)
+        self.assertGreater(told["between_ms"], 0)
+        self.assertLess(told["between_ms"], told["token_ms"])
+        self.assertAlmostEqual(told["predicted_token_ms"], 1000 / planned["predicted"]["decode"])
+        self.assertEqual([stage["name"] for stage in told["stages"]], ["phone-1", "phone-2"])
+        for stage, share in zip(told["stages"], planned["shares"], strict=True):
+            self.assertGreater(stage["compute_ms"], 0)
+            self.assertGreater(stage["predicted_compute_ms"], 0)
+            self.assertLess(stage["predicted_compute_ms"], told["predicted_token_ms"])
+            self.assertEqual(stage.get("predicted_hop_ms"), share.get("hop_ms"))
+        self.assertGreater(told["stages"][1]["predicted_hop_ms"], 0)
+        shown = wait_for(lambda: kept.exists() and json.loads(kept.read_text()), "what the trace has shown")["seconds"]
+        self.assertTrue(0 <= shown <= 0.1, shown)
+        one.caravan("serve", "--stop")
+        one.caravan(*serve)
+        planned = self.replica(one)
+        self.assertAlmostEqual(self.handling_of(planned), shown * 1000, places=6)
+        text = one.caravan("trace", "--ask", "--tokens", str(TOKENS))
+        worker = planned["shares"][1]
+        for piece in ("; planned ", f"{worker['compute_ms']:.2f}", f"{worker['hop_ms']:.2f}", "between devices: "):
+            self.assertIn(piece, text)
+        self.assertNotIn("nothing to compare with", text)
 
 
 if __name__ == "__main__":
