@@ -108,8 +108,12 @@ void Deployer::Inner::act(const cluster::Remember& action) {
 }
 
 void Deployer::Inner::act(cluster::MakePlan action) {
-  cluster::PlanRequest request{action.number, std::move(action.wish), devices_of(action.devices),
-                               std::move(action.holders), std::move(action.fabric)};
+  cluster::PlanRequest request{action.number,
+                               std::move(action.wish),
+                               devices_of(action.devices),
+                               std::move(action.holders),
+                               std::move(action.fabric),
+                               std::move(action.running)};
   if (request.wish.plain.empty()) return plan_somewhere(std::move(request));
   asio::co_spawn(
       executor,
@@ -150,10 +154,10 @@ void Deployer::Inner::plan_somewhere(cluster::PlanRequest request) {
 /// `then` is called on the loop, once.
 void Deployer::Inner::plan(cluster::PlanRequest request, std::function<void(cluster::Planned)> then) {
   auto path = port.path_of(request.wish.file);
-  if (!path) return then({request.number, path.error()});
+  if (!path) return then({request.number, path.error(), {}});
   asio::post(pool, [self = shared_from_this(), path = std::move(*path), request = std::move(request),
                     then = std::move(then)]() {
-    cluster::Planned planned{request.number, make_plan(path, request)};
+    cluster::Planned planned = make_plan(path, request);
     asio::post(self->executor, [self, then, planned = std::move(planned)]() mutable {
       if (!self->stopped) then(std::move(planned));
     });

@@ -64,8 +64,12 @@ void Fulfilment::reported(const NodeState& state, TimePoint now, Actions& action
   feed_runs(StateReported{state}, now, actions);
 }
 
-void Fulfilment::card_changed(const std::string& device, bool held) {
-  if (held == commons_.peers.at(device).holds(wish_)) return;
+void Fulfilment::card_changed(const std::string& device, bool held, bool speed, TimePoint now) {
+  const auto running = plans();
+  const bool others =
+      std::any_of(running.begin(), running.end(), [](const auto* plan) { return plan->shares.size() > 1; });
+  if (speed && others) improve_after_ = std::max<TimePoint>(improve_after_, now + kMeasuring);
+  if (!speed && held == commons_.peers.at(device).holds(wish_)) return;
   planned_for_.erase(device);
   asked_for_.erase(device);
 }
@@ -76,6 +80,7 @@ void Fulfilment::planned(const Planned& plan, TimePoint now, Actions& actions) {
   let_others_plan();
   if (std::exchange(improving_, false)) {
     if (stage_ != Stage::serving) return;
+    predict_runs(plan.running, actions);
     if (now < quiet_since_ + kStable) return;  // the newcomers stay newcomers: again at the next idle moment
     planned_for_ = asked_for_;
     if (plan.replicas) change_plan(*plan.replicas, now, actions);

@@ -22,6 +22,7 @@ struct PlanRequest {
   plan::Cluster devices;             ///< named by id
   std::vector<std::string> holders;  ///< who can be master; names that are not among them count for nothing
   std::vector<std::string> fabric;   ///< who has the fabric's programs
+  std::vector<plan::Plan> running;   ///< to be predicted again
 };
 
 Json to_json(const PlanRequest& request);

@@ -139,5 +139,26 @@ TEST(PlanMessages, HostilePlansAreRefused) {
   EXPECT_FALSE(with_share(0, "weights", -1).ok());
 }
 
+TEST(PlanMessages, WhatRunsGoesThereAndComesBackPredictedAnew) {
+  const auto made = planned_from_json(Json::parse(kMadeV1));
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  EXPECT_TRUE(made->running.empty());
+  PlanRequest request = some_request();
+  request.running = *made->replicas;
+  const auto asked = plan_request_from_json(Json::parse(dump_json(to_json(request))));
+  ASSERT_TRUE(asked.ok()) << asked.error().message;
+  ASSERT_EQ(asked->running.size(), 1U);
+  EXPECT_EQ(asked->running.front().shares.at(1).layer_count, 2);
+
+  Planned planned = *made;
+  planned.running = asked->running;
+  planned.running.front().predicted.decode = 3;
+  const auto back = planned_from_json(Json::parse(dump_json(to_json(planned))));
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_DOUBLE_EQ(back->running.at(0).predicted.decode, 3);
+  EXPECT_FALSE(with("running", Json::parse(R"([{"shares":[]}])")).ok());
+  EXPECT_FALSE(with("running", Json(std::vector<Json>(65, Json::parse(kMadeV1)["replicas"][0]))).ok());
+}
+
 }  // namespace
 }  // namespace caravan::cluster

@@ -231,6 +231,11 @@ std::optional<double> bits_of(const std::string& type) {
   return std::nullopt;
 }
 
+bool is_as_fast(const DeviceProfile& a, const DeviceProfile& b) {
+  return static_cast<const DeviceSpeed&>(a) == static_cast<const DeviceSpeed&>(b) &&
+         a.with_other_threads == b.with_other_threads;
+}
+
 KernelSpeed speed_for(const DeviceSpeed& device, const std::string& type) {
   const auto exact = device.kernels.find(type);
   if (exact != device.kernels.end()) return exact->second;
