@@ -72,6 +72,7 @@ cluster::Condition ClusterSide::Inner::own_condition() const {
   condition.places = places();
   condition.links = conditions.links();
   condition.ways = conditions.ways(Clock::now());
+  condition.speed = speed_check.note();
   const link::MembershipSummary summary = roster.membership().summary();
   condition.membership_version = summary.version;
   condition.membership_digest = summary.digest;

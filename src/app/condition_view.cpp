@@ -29,6 +29,12 @@ void add_condition(Json& device, const cluster::Condition& condition) {
                        {"minute", to_json(condition.rates->minute)},
                        {"requests", condition.rates->requests}};
   }
+  if (condition.speed) {
+    device["speed"] = {{"measured", condition.speed->measured},
+                       {"planned", condition.speed->planned},
+                       {"state", name_of(condition.speed->state)},
+                       {"text", describe(*condition.speed)}};
+  }
 }
 
 void add_place(Json& device, const cluster::Condition& condition) {

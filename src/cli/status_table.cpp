@@ -248,6 +248,9 @@ std::vector<std::string> status_lines(const Json& view, std::size_t most) {
   for (const Json& device : devices) {
     const Json& error = part_of(device, "error");
     if (!error.empty()) lines.push_back("  " + printable(text_in(error, "message")));
+    const std::string speed = text_in(part_of(device, "speed"), "text");
+    if (!speed.empty())
+      lines.push_back(fmt::format("  {}: {}", printable(text_in(device, "name")), printable(speed)));
   }
   for (const Json& problem : part_of(view, "problems")) {
     lines.push_back(fmt::format("problem: {}", printable(text_in(problem, "message"))));

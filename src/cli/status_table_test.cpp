@@ -40,6 +40,14 @@ TEST(StatusTable, TellsWhoDoesWhat) {
   for (const std::string& line : lines) EXPECT_THAT(line, Not(HasSubstr("\x1b")));
 }
 
+TEST(StatusTable, SaysWhenAnswersAreNotAsPlanned) {
+  Json view = two_devices();
+  view["devices"][0]["speed"] = {{"text", "answers take 2.1 times as long as planned\u001b"}};
+  const auto lines = status_lines(view);
+  EXPECT_THAT(lines, Contains(HasSubstr("  phone-1: answers take 2.1 times as long as planned")));
+  for (const std::string& line : lines) EXPECT_THAT(line, Not(HasSubstr("\x1b")));
+}
+
 TEST(StatusTable, ShowsHeatBatteryAndRatesOfThoseThatTell) {
   Json view = two_devices();
   Json& master = view["devices"][0];
