@@ -94,7 +94,7 @@ asio::awaitable<SelfReading::Measuring> SelfMeasure::measure_if_due(const cluste
   if (need.reason.empty() && !chance.again) co_return Measuring::none;
   chance.begins(need.reason);
   std::vector<std::string> how{"calibrate", "--json"};
-  if (!chance.again) how.emplace_back("--if-needed");
+  how.emplace_back(chance.again ? "--departed" : "--if-needed");
   if (chance.again && need.was_quick) how.emplace_back("--quick");
   std::function<bool()> goes_on;
   if (!is_idle) goes_on = chance.goes_on;

@@ -55,6 +55,7 @@ struct Arguments {
   bool json = false;
   bool quick = false;
   bool if_needed = false;
+  bool departed = false;
   std::string link;
   std::string link_listen;
 };
@@ -122,6 +123,7 @@ asio::awaitable<Result<void>> Calibration::run(asio::any_io_executor executor,
                          .cpu_quota = limits_.cpu_quota,
                          .usable_cpus = limits_.usable_cpus,
                          .usual_threads = limits_.usual_threads,
+                         .departed = arguments_.departed,
                          .quick = arguments_.quick,
                          .threads = task->threads,
                          .measurements = std::move(report->measurements)};
@@ -222,6 +224,7 @@ void add_calibrate(CLI::App& root, const std::function<void(std::function<int()>
       ->expected(1, 8);
   command->add_flag("--quick", arguments->quick, "A few seconds, less exact");
   command->add_flag("--if-needed", arguments->if_needed, "Only if what is kept does not fit any more");
+  command->add_flag("--departed", arguments->departed, "")->group("");  // for the node: see device::Speed
   auto* listens =
       command->add_option("--link-listen", arguments->link_listen,
                           "Wait at HOST:PORT for one device that measures the network to this one");

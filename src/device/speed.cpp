@@ -99,6 +99,7 @@ Json to_json(const Speed& speed) {
           {"cpu_quota", speed.cpu_quota ? Json(*speed.cpu_quota) : Json()},
           {"usable_cpus", speed.usable_cpus},
           {"usual_threads", speed.usual_threads},
+          {"departed", speed.departed},
           {"quick", speed.quick},
           {"threads", speed.threads},
           {"measurements", std::move(measurements)}};
@@ -121,6 +122,7 @@ Result<Speed> speed_from_json(const Json& value) {
   if (speed.cpu_quota && !usable(*speed.cpu_quota)) fields.fail("cpu_quota", "must be more than 0");
   speed.usable_cpus = fields.small_or("usable_cpus", 0);
   speed.usual_threads = fields.small_or("usual_threads", 0);
+  speed.departed = fields.flag_or("departed", false);
   speed.quick = fields.flag_or("quick", false);
   speed.threads = read_threads(fields, value);
   speed.measurements = read_measurements(fields);
@@ -191,6 +193,8 @@ std::optional<std::string> needs_refresh(const Speed& speed, std::string_view en
   if (age >= kDisturbedAge && least_share(speed) < kDisturbedShare) {
     return "other programs were busy while it was measured";
   }
+  if (speed.departed && age >= kDepartedAge)
+    return "it was measured because answers were not as planned, more than a day ago";
   return std::nullopt;
 }
 

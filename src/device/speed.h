@@ -30,9 +30,10 @@ struct Speed {
   /// other programs do not disturb them: where less than one CPU is allowed, only that part of them is
   /// reached.
   std::optional<double> cpu_quota;
-  int usable_cpus = 0;       ///< that it might run on; 0: not kept, as in older files
-  int usual_threads = 0;     ///< of them to generate text with, see decode_threads; 0: not kept
-  bool quick = false;        ///< measured in short: less exact, and without the rarer types
+  int usable_cpus = 0;    ///< that it might run on; 0: not kept, as in older files
+  int usual_threads = 0;  ///< of them to generate text with, see decode_threads; 0: not kept
+  bool departed = false;  ///< measured because answers were not as planned: it may be slow for a while only
+  bool quick = false;     ///< measured in short: less exact, and without the rarer types
   std::vector<int> threads;  ///< the counts that were tried, ascending
   std::vector<Measurement> measurements;
 
@@ -74,10 +75,11 @@ inline constexpr std::chrono::minutes kLimitsAge{10};
 std::optional<std::string> limits_changed(const Speed& speed, const ProcessorLimits& limits, WallTime now);
 
 /// Why it has to be measured again, as a sentence for people; nothing when it is good. Reasons: another
-/// engine, limits_changed, older than kSpeedAge, disturbed and older than kDisturbedAge, a date in the
-/// future.
+/// engine, limits_changed, older than kSpeedAge, disturbed and older than kDisturbedAge, departed and older
+/// than kDepartedAge, a date in the future.
 inline constexpr std::chrono::hours kSpeedAge{24 * 90};
 inline constexpr std::chrono::hours kDisturbedAge{1};
+inline constexpr std::chrono::hours kDepartedAge{24};
 std::optional<std::string> needs_refresh(const Speed& speed, std::string_view engine_build,
                                          const ProcessorLimits& limits, WallTime now);
 

@@ -150,6 +150,14 @@ TEST(Speed, IsNotRefreshedForLittle) {
   EXPECT_EQ(why(speed, {2, 0.5, 1}, kLimitsAge - 1s), "") << "what comes and goes is not run after";
 }
 
+TEST(Speed, MeasuredBecauseOfAnswersIsGoodForADay) {
+  Speed speed = on_four_cores();
+  speed.departed = true;
+  EXPECT_EQ(why(speed, kUnknown, 23h), "");
+  EXPECT_NE(why(speed, kUnknown, 24h).find("answers were not as planned"), std::string::npos);
+  EXPECT_TRUE(speed_from_json(Json::parse(dump_json(to_json(speed))))->departed);
+}
+
 TEST(Speed, OfOlderFilesTheProcessorsLimitsAreNotKnown) {
   Speed speed = on_four_cores();
   const auto sent = [](const Json& json) { return speed_from_json(Json::parse(dump_json(json))); };
