@@ -83,6 +83,8 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   void note_linked(const std::string& device);
   LinkMeasurerPort measurer_port();
   bool is_quiet() const;
+  void note_band(const std::string& device, const cluster::Condition& condition);
+  bool is_spared(const std::string& device) const;
   // cluster_speed.cpp
   asio::awaitable<void> keep_card();
   void take_reading(SelfReading reading);
@@ -107,6 +109,7 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   Conditions conditions;  ///< of the others, and the ways to them
   LinkMeasurer measurer;
   SpeedCheck speed_check;
+  std::map<std::string, cluster::DeviceBand> bands;  ///< of every device that has told how it is
   TrafficRates traffic;
   asio::thread_pool pool{1};
   std::unique_ptr<Mesh> mesh;

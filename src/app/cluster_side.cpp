@@ -99,6 +99,7 @@ MeshEvents ClusterSide::Inner::mesh_events() {
   };
   events.removed = [this](const std::string& device) {
     conditions.forget(device);
+    bands.erase(device);
     measurer.forget(device);
     deployer->post(cluster::PeerRemoved{device});
   };

@@ -57,8 +57,9 @@ void ClusterSide::Inner::take_reading(SelfReading reading) {
 MeasureChance ClusterSide::Inner::chance_to_measure() {
   const TimePoint now = Clock::now();
   MeasureChance chance;
-  chance.is_at_rest = speed_check.is_at_rest(now);
-  chance.again = speed_check.is_due(now);
+  const bool is_fit = !is_spared(roster.self());
+  chance.is_at_rest = is_fit && speed_check.is_at_rest(now);
+  chance.again = is_fit && speed_check.is_due(now);
   chance.goes_on = [this]() { return is_quiet(); };
   chance.begins = [this](const std::string& why) {
     // Whatever slows a replica down may be on any of its devices.
@@ -75,6 +76,10 @@ MeasureChance ClusterSide::Inner::chance_to_measure() {
 void ClusterSide::Inner::answered(const engine::TokenTotals& ended, const engine::TokenTotals& all) {
   const auto plan = planned_speed(deployer->deployments(), roster.self());
   if (!plan) return;
+  // One that is hot slows itself down, and not for long: that says nothing about what it can do.
+  const auto& carriers = plan->devices;
+  if (std::any_of(carriers.begin(), carriers.end(), [this](const auto& one) { return is_spared(one); }))
+    return;
   const bool was_noted = speed_check.note().has_value();
   const auto told = speed_check.answered(ended, all, *plan, Clock::now());
   if (told) say(plan->model + ": " + *told);

@@ -49,6 +49,11 @@ void add_traffic(Json& device, const TrafficRate& rate) {
   device["traffic"] = {{"in", rate.to_worker}, {"out", rate.from_worker}};
 }
 
+void add_band(Json& device, const cluster::DeviceBand& state) {
+  if (state.band() == cluster::Band::normal) return;
+  device["band"] = {{"name", name_of(state.band())}, {"why", state.why()}};
+}
+
 void add_ways(Json& device, const std::string& self, const std::string& other, const Conditions& conditions,
               TimePoint now) {
   if (const auto bandwidth = conditions.bandwidth(self, other)) device["bandwidth"] = *bandwidth;

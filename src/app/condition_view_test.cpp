@@ -32,6 +32,20 @@ TEST(ConditionView, ADepartureFromThePlanIsToldInWordsToo) {
   EXPECT_EQ(device["speed"]["text"], describe(*condition.speed));
 }
 
+TEST(ConditionView, WhyADeviceShouldCarryLittle) {
+  cluster::DeviceBand state;
+  cluster::Condition condition;
+  Json device;
+  state.update(condition, TimePoint{});
+  add_band(device, state);
+  EXPECT_TRUE(device.empty());
+  condition.battery_celsius = 43;
+  state.update(condition, TimePoint{});
+  add_band(device, state);
+  EXPECT_EQ(device["band"]["name"], "hot");
+  EXPECT_EQ(device["band"]["why"], state.why());
+}
+
 TEST(ConditionView, TrafficThatIsNoneIsNotShown) {
   Json device;
   add_traffic(device, {});

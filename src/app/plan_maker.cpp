@@ -71,6 +71,33 @@ Result<std::vector<plan::Plan>> replicas_for(const model::ModelFacts& facts,
   return std::move(with_all->replicas);
 }
 
+std::vector<plan::Plan> predicted(const model::ModelFacts& facts, const plan::Cluster& devices,
+                                  const std::vector<plan::Plan>& running) {
+  std::vector<plan::Plan> known;
+  known.reserve(running.size());
+  for (const plan::Plan& plan : running) {
+    if (auto again = plan::predict_again(facts, devices, plan)) known.push_back(std::move(*again));
+  }
+  return known;
+}
+
+double decode_of(const std::vector<plan::Plan>& plans) {
+  double sum = 0;
+  for (const plan::Plan& plan : plans) sum += plan.predicted.decode;
+  return sum;
+}
+
+/// With those who should carry little taken for slow.
+cluster::PlanRequest slowed_down(cluster::PlanRequest request) {
+  for (plan::DeviceProfile& device : request.devices.devices) {
+    const auto slow = request.slow.find(device.name);
+    if (slow == request.slow.end()) continue;
+    plan::slow_down(device, 1 / slow->second);
+    for (plan::DeviceSpeed& other : device.with_other_threads) plan::slow_down(other, 1 / slow->second);
+  }
+  return request;
+}
+
 }  // namespace
 
 plan::Link link_of(double round_trip, std::optional<double> bandwidth) {
@@ -81,11 +108,16 @@ plan::Link link_of(double round_trip, std::optional<double> bandwidth) {
 cluster::Planned make_plan(const fs::path& model, const cluster::PlanRequest& request) {
   const auto facts = model::read_model_facts(model);
   if (!facts) return {request.number, facts.error()};
-  cluster::Planned planned{request.number, replicas_for(*facts, request)};
-  planned.running.reserve(request.running.size());
-  for (const plan::Plan& plan : request.running) {
-    if (auto again = plan::predict_again(*facts, request.devices, plan))
-      planned.running.push_back(std::move(*again));
+  const cluster::PlanRequest slowed = slowed_down(request);
+  cluster::Planned planned{request.number, replicas_for(*facts, slowed)};
+  planned.running = predicted(*facts, request.devices, request.running);
+  if (request.slow.empty() || !planned.replicas) return planned;
+  // What is told is what is expected, not what a device is taken for.
+  const auto weighed = predicted(*facts, slowed.devices, request.running);
+  if (!weighed.empty() && weighed.size() == request.running.size())
+    planned.weighed = cluster::Planned::Weighed{decode_of(*planned.replicas), decode_of(weighed)};
+  for (plan::Plan& replica : *planned.replicas) {
+    if (auto again = plan::predict_again(*facts, request.devices, replica)) replica = std::move(*again);
   }
   return planned;
 }

@@ -159,6 +159,11 @@ void Conductor::handle(const CardHeard& event, TimePoint now, Actions& /*actions
   }
 }
 
+void Conductor::handle(const BandChanged& event, TimePoint /*now*/, Actions& actions) {
+  commons_.peers[event.device].band = event.band;
+  for (const auto& one : fulfilments_) one->band_changed(event.device, event.why, actions);
+}
+
 void Conductor::handle(const StateReported& event, TimePoint now, Actions& actions) {
   const auto peer = commons_.peers.find(event.state.device);
   if (peer == commons_.peers.end() || !peer->second.linked) return;

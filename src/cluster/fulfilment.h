@@ -8,6 +8,7 @@
 // one deployment takes a device away from another.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -41,6 +42,13 @@ struct Planned {
   Result<std::vector<plan::Plan>> replicas;
   /// What runs, as it is predicted now: those of MakePlan's for which that can be done.
   std::vector<plan::Plan> running{};
+  /// Tokens/s of `replicas` and of `running` with MakePlan's slow devices taken for that slow: what a change
+  /// is worth. Nothing without such, or when what runs could not be predicted.
+  struct Weighed {
+    double replicas = 0;
+    double running = 0;
+  };
+  std::optional<Weighed> weighed{};
 };
 
 /// Write it to the disk, then tell every linked device.
@@ -61,6 +69,8 @@ struct MakePlan {
   std::vector<std::string> holders;
   std::vector<std::string> fabric;
   std::vector<plan::Plan> running{};
+  std::map<std::string, double>
+      slow{};  ///< devices to be taken for slower than they are: part of their speed
 };
 /// For the person: something has happened.
 struct Told {
@@ -82,6 +92,8 @@ class Fulfilment {
   static constexpr double kWorthwhile = 1.15;        ///< so much faster, to disturb what runs
   /// After a device has measured itself anew: others may be doing the same.
   static constexpr std::chrono::seconds kMeasuring{20};
+  /// Between two plans because of devices that have become hot or cool.
+  static constexpr std::chrono::minutes kBandPause{5};
   static constexpr double kWorthTelling = 0.1;  ///< such a change of what runs is to do
 
   using Actions = std::vector<ConductorAction>;
@@ -101,6 +113,8 @@ class Fulfilment {
   /// Of a device whose card is in the commons already. `held`: it had the model's file before. `speed`: it
   /// has measured itself anew, and what runs may not be the best any more.
   void card_changed(const std::string& device, bool held, bool speed, TimePoint now);
+  /// Of a device whose band is in the commons already.
+  void band_changed(const std::string& device, const std::string& why, Actions& actions);
   void planned(const Planned& plan, TimePoint now, Actions& actions);
   void tick(TimePoint now, Actions& actions) { feed_runs(Tick{}, now, actions); }
   /// Devices come, go or become measured. `may_help`: what could not be run may now run.
@@ -147,7 +161,7 @@ class Fulfilment {
   void make_plan(TimePoint now, Actions& actions);
   void ask_for_plan(bool spare, TimePoint now, Actions& actions);
   void predict_runs(const std::vector<plan::Plan>& predicted, Actions& actions);
-  void change_plan(std::vector<plan::Plan> replicas, TimePoint now, Actions& actions);
+  void change_plan(const Planned& plan, TimePoint now, Actions& actions);
   bool all_available(const std::vector<plan::Plan>& replicas) const;
   /// "'b' carries m1, 'c' carries m2"; empty when no device is another deployment's.
   std::string held_by_others() const;
@@ -178,6 +192,8 @@ class Fulfilment {
   TimePoint serving_since_;
   TimePoint quiet_since_;
   TimePoint improve_after_;
+  bool banded_ = false;     ///< a device has become hot or cool, and no plan was made with that
+  TimePoint band_after_{};  ///< earliest plan because of that
   int failures_ = 0;
   bool plan_failed_ = false;                           ///< and not what was planned
   bool sparing_ = false;                               ///< the newest MakePlan leaves out who could be in it

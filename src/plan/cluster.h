@@ -51,6 +51,9 @@ struct DeviceProfile : DeviceSpeed {
   std::vector<DeviceSpeed> with_other_threads;
 };
 
+/// As if everything took `factor` times as long; > 0.
+void slow_down(DeviceSpeed& speed, double factor);
+
 /// Whether a device is as fast as before, whatever its memory is.
 bool is_as_fast(const DeviceProfile& a, const DeviceProfile& b);
 

@@ -9,19 +9,6 @@
 namespace caravan::plan {
 namespace {
 
-void slow_down(DeviceSpeed& speed, double factor) {
-  for (auto& [type, kernel] : speed.kernels) {
-    kernel.decode /= factor;
-    kernel.decode_repacked /= factor;
-    kernel.prefill /= factor;
-    kernel.prefill_repacked /= factor;
-  }
-  speed.node_seconds *= factor;
-  speed.attention /= factor;
-  speed.attention_prefill /= factor;
-  speed.elements /= factor;
-}
-
 /// With that number of threads only; 0: with all that were measured.
 DeviceProfile with_threads(DeviceProfile device, int threads) {
   if (threads == 0) return device;

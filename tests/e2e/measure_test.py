@@ -1,11 +1,13 @@
 """What a node that answers measures of its own speed changes what it promises: real node, engine, model and kernels."""
 import json
+import os
+import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 from devices import model_file
-from harness import call, run, wait_for
+from harness import BIN, DEADLINE, call, run, wait_for
 from up_test import HomeTest, free_port
 
 STORY = {"messages": [{"role": "user", "content": "Write a long story about a caravan of llamas."}], "temperature": 0, "max_tokens": 40,
@@ -73,13 +75,32 @@ class MeasureTest(HomeTest):
             now = self.expected()
             return now if now and now < promised / 2 else None
         wait_for(expected_anew, "what runs to be predicted again")
-        rates = [one["rate"] for one in json.loads(speed.read_text())["measurements"]]
-        self.assertLess(max(rates), FAR_TOO_FAST)
+        kept = json.loads(speed.read_text())
+        self.assertLess(max(one["rate"] for one in kept["measurements"]), FAR_TOO_FAST)
+        self.assertTrue(kept["departed"] and kept["quick"])
         log = self.ok("logs")
         self.assertIn("measures its speed again", log)
         self.assertIn("measured again:", log)
         status, reply, _ = call(started["api"] + "/v1/chat/completions", STORY)
         self.assertEqual(status, 200, reply)
+
+    def test_a_device_that_is_hot_and_needed_all_the_same_is_warned_of(self):
+        battery = Path(self.home).parent / "power_supply" / "BAT0"
+        battery.mkdir(parents=True)
+        for name, value in {"type": "Battery", "status": "Discharging", "capacity": "80", "temp": "430"}.items():
+            (battery / name).write_text(value + "\n")
+        (self.home / "speed.json").write_text(json.dumps(impossible_speed()))  # not measured first: that takes a while
+        hot = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /sys/class/power_supply && exec "$@"', str(battery.parent)]
+        up = [BIN, "up", "-d", "--json", "--port", "0", "--no-discovery", "--link-address", "127.0.0.1", "--link-port", str(free_port())]
+        started = subprocess.run(hot + up, capture_output=True, text=True, timeout=DEADLINE, env={**os.environ, **self.env})
+        self.assertEqual(started.returncode, 0, started.stderr)
+        self.ok("serve", str(self.home / "models" / self.model.name))
+        wait_for(self.expected, "the model to be served")
+        wait_for(lambda: self.view()["devices"][0].get("band"), "its heat to be told")
+        shown = self.ok("status")
+        self.assertIn("should carry little: its battery has 43.0 °C (until that is below 38 °C)", shown)
+        self.assertIn("warning:", shown)
+        self.assertIn("the others cannot do without it", shown)
 
 
 if __name__ == "__main__":
