@@ -130,6 +130,7 @@ Json ClusterSide::view() const {
   facts.now = Clock::now();
   facts.neighbours = inner.mesh->neighbours();
   facts.deployments = inner.deployer->deployments();
+  facts.bands = &inner.bands;
   facts.pairing = inner.desk.view();
   facts.news.assign(inner.news.begin(), inner.news.end());
   if (inner.mesh->discovery_problem()) facts.problems.push_back(*inner.mesh->discovery_problem());

@@ -75,6 +75,7 @@ cluster::Condition ClusterSide::Inner::own_condition() const {
   condition.places = places();
   condition.links = conditions.links();
   condition.ways = conditions.ways(Clock::now());
+  condition.speed = speed_check.note();
   const link::MembershipSummary summary = roster.membership().summary();
   condition.membership_version = summary.version;
   condition.membership_digest = summary.digest;
@@ -85,7 +86,9 @@ asio::awaitable<void> ClusterSide::Inner::tell_conditions() {
   while (!stopped) {
     const std::uint64_t seen = condition_change.count();
     if (const auto& rates = senses.now().rates) replicas.reported(roster.self(), rates->requests);
-    mesh->broadcast(kConditionMessage, to_json(own_condition()));
+    const cluster::Condition own = own_condition();
+    note_band(roster.self(), own);
+    mesh->broadcast(kConditionMessage, to_json(own));
     changed();
     co_await pause_for(kTellPause);
     co_await (condition_change.past(seen) || pause_for(kTell));
@@ -108,9 +111,21 @@ bool ClusterSide::Inner::take_condition(const std::string& device, const std::st
     if (told->link_port > 0) told_places.push_back({device, own.address, told->link_port});
   }
   mesh->told_of(device, std::move(told_places));
+  note_band(device, *told);
   conditions.heard(device, std::move(*told), roster.membership().summary(), Clock::now());
   changed();
   return true;
+}
+
+void ClusterSide::Inner::note_band(const std::string& device, const cluster::Condition& condition) {
+  cluster::DeviceBand& state = bands[device];
+  if (state.update(condition, Clock::now()))
+    deployer->post(cluster::BandChanged{device, state.band(), state.why()});
+}
+
+bool ClusterSide::Inner::is_spared(const std::string& device) const {
+  const auto state = bands.find(device);
+  return state != bands.end() && state->second.band() != cluster::Band::normal;
 }
 
 void ClusterSide::Inner::note_linked(const std::string& device) {

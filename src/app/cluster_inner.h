@@ -21,6 +21,7 @@
 #include "app/pairing_desk.h"
 #include "app/replica_choice.h"
 #include "app/self_measure.h"
+#include "app/speed_check.h"
 #include "app/traffic_rates.h"
 #include "app/way_handling.h"
 #include "base/text.h"
@@ -28,6 +29,9 @@
 namespace caravan::app {
 
 namespace asio = boost::asio;
+
+/// To measure its speed again; docs/protocol.md.
+inline constexpr const char* kMeasureMessage = "measure";
 
 /// What tunnels lead to, on the device at their other end.
 inline constexpr const char* kRpcTarget = "rpc";
@@ -44,7 +48,12 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
         card_is_due(loop),
         view_change(loop),
         condition_change(loop),
-        senses(this_system(options.mesh.folder), node.backend_port, condition_change),
+        senses(
+            this_system(options.mesh.folder), node.backend_port,
+            [this](const engine::TokenTotals& ended, const engine::TokenTotals& all) {
+              answered(ended, all);
+            },
+            condition_change),
         conditions(roster.self()),
         measurer(loop, roster.self(), measurer_port()) {}
 
@@ -58,7 +67,6 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   Result<std::uint16_t> target(const std::string& target) const;
   asio::awaitable<void> report_states();
   asio::awaitable<void> until_stopped();
-  asio::awaitable<void> keep_card();
   void end_here();
   void tell_state();
   Result<cluster::WishChange> change_from(const Json& asked);
@@ -79,6 +87,15 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   fs::path handling_file() const { return options.mesh.folder / "handling.json"; }
   LinkMeasurerPort measurer_port();
   bool is_quiet() const;
+  void note_band(const std::string& device, const cluster::Condition& condition);
+  bool is_spared(const std::string& device) const;
+  // cluster_speed.cpp
+  asio::awaitable<void> keep_card();
+  void take_reading(SelfReading reading);
+  MeasureChance chance_to_measure();
+  void answered(const engine::TokenTotals& ended, const engine::TokenTotals& all);
+  void asked_to_measure(const std::string& device);
+  void look_for_rest();
 
   void changed() { view_change.notify(); }
   void say(const std::string& text);
@@ -95,6 +112,8 @@ struct ClusterSide::Inner : std::enable_shared_from_this<ClusterSide::Inner> {
   OwnCondition senses;
   Conditions conditions;  ///< of the others, and the ways to them
   LinkMeasurer measurer;
+  SpeedCheck speed_check;
+  std::map<std::string, cluster::DeviceBand> bands;  ///< of every device that has told how it is
   TrafficRates traffic;
   asio::thread_pool pool{1};
   std::unique_ptr<Mesh> mesh;

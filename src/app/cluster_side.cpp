@@ -20,7 +20,6 @@
 #include "app/own_profile.h"
 #include "app/pairing_desk.h"
 #include "app/replica_choice.h"
-#include "app/self_measure.h"
 #include "base/text.h"
 
 namespace caravan::app {
@@ -32,7 +31,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kReport{1'000};     ///< between two reports of one's state, at most
 constexpr std::chrono::milliseconds kReportPause{100};  ///< between two changes that are told
-constexpr std::chrono::seconds kCard{20};               ///< between two looks at one's own memory and models
 constexpr double kUnmeasuredRoundTrip = 0.005;          ///< seconds, until the first answered ping
 
 asio::awaitable<void> pause_for(std::chrono::milliseconds time) {
@@ -102,6 +100,7 @@ MeshEvents ClusterSide::Inner::mesh_events() {
   };
   events.removed = [this](const std::string& device) {
     conditions.forget(device);
+    bands.erase(device);
     measurer.forget(device);
     deployer->post(cluster::PeerRemoved{device});
   };
@@ -170,6 +169,8 @@ bool ClusterSide::Inner::received(const std::string& device, const std::string& 
     deployer->heard_plan_made(device, body);
   } else if (name == kDeploymentsMessage) {
     deployer->heard_deployments(device, body);
+  } else if (name == kMeasureMessage) {
+    asked_to_measure(device);
   } else {
     return take_condition(device, name, body);
   }
@@ -244,6 +245,7 @@ asio::awaitable<void> ClusterSide::Inner::report_states() {
   while (!stopped) {
     const std::uint64_t seen = node.change->count();
     tell_state();
+    look_for_rest();
     co_await pause_for(kReportPause);
     co_await (node.change->past(seen) || pause_for(kReport));
   }
@@ -252,28 +254,6 @@ asio::awaitable<void> ClusterSide::Inner::report_states() {
 /// Whatever else is under way ends with it, also a measurement of many seconds.
 asio::awaitable<void> ClusterSide::Inner::until_stopped() {
   while (!stopped) co_await view_change.past(view_change.count());
-}
-
-/// What the planner should know of this device; told when it changes. While an engine program runs, its
-/// memory is not counted again: it is what the plan has given it.
-asio::awaitable<void> ClusterSide::Inner::keep_card() {
-  SelfMeasure measure({options.program, options.engine, options.memory}, pool.get_executor());
-  while (!stopped) {
-    const cluster::NodeState state = node.state();
-    auto reading = co_await measure.read(state, shelf);
-    if (stopped) co_return;
-    measure_problem = reading.problem;
-    const bool is_new =
-        !cards.contains(roster.self()) || to_json(cards[roster.self()]) != to_json(reading.card);
-    if (is_new) {
-      cards[roster.self()] = reading.card;
-      mesh->broadcast(kCardMessage, to_json(reading.card));
-      deployer->post(cluster::CardHeard{roster.self(), std::move(reading.card)});
-      changed();
-    }
-    const std::uint64_t seen = card_is_due.count();
-    co_await (card_is_due.past(seen) || pause_for(kCard));
-  }
 }
 
 Result<std::unique_ptr<ClusterSide>> ClusterSide::open(asio::any_io_executor executor, ClusterOptions options,

@@ -24,6 +24,7 @@ struct ClusterOptions {
   std::string cluster = "home";  ///< what that is called
   fs::path program;              ///< the caravan executable, to measure this device's speed
   std::string engine;            ///< folder of the engine's programs, empty: search
+  std::string build_id;          ///< of the engine, exactly; see engine::EngineFacts
   std::optional<Bytes> memory;   ///< for the engine, as a person has set it; nothing: what is free
   MeshOptions mesh;
 };

@@ -87,6 +87,8 @@ Json cluster_view(const ClusterFacts& facts) {
     for (const std::string& by : facts.conditions->who_reaches(id))
       device["reached_by"].push_back(roster.name_of(by));
     add_traffic(device, facts.traffic->of(id));
+    if (const auto state = facts.bands->find(id); state != facts.bands->end())
+      add_band(device, state->second);
     if (const auto card = facts.cards->find(id); card != facts.cards->end()) add_card(device, card->second);
     devices.push_back(std::move(device));
   }

@@ -9,6 +9,7 @@
 #include "app/mesh.h"
 #include "app/traffic_rates.h"
 #include "base/json.h"
+#include "cluster/band.h"
 #include "cluster/card.h"
 #include "cluster/messages.h"
 
@@ -23,6 +24,7 @@ struct ClusterFacts {
   cluster::Condition own_condition;
   const Conditions* conditions = nullptr;
   const TrafficRates* traffic = nullptr;
+  const std::map<std::string, cluster::DeviceBand>* bands = nullptr;
   TimePoint now;
   std::vector<link::Neighbour> neighbours;
   Json deployments;  ///< as Deployer::deployments() has them

@@ -29,6 +29,12 @@ void add_condition(Json& device, const cluster::Condition& condition) {
                        {"minute", to_json(condition.rates->minute)},
                        {"requests", condition.rates->requests}};
   }
+  if (condition.speed) {
+    device["speed"] = {{"measured", condition.speed->measured},
+                       {"planned", condition.speed->planned},
+                       {"state", name_of(condition.speed->state)},
+                       {"text", describe(*condition.speed)}};
+  }
 }
 
 void add_place(Json& device, const cluster::Condition& condition) {
@@ -41,6 +47,11 @@ void add_place(Json& device, const cluster::Condition& condition) {
 void add_traffic(Json& device, const TrafficRate& rate) {
   if (rate.to_worker <= 0 && rate.from_worker <= 0) return;
   device["traffic"] = {{"in", rate.to_worker}, {"out", rate.from_worker}};
+}
+
+void add_band(Json& device, const cluster::DeviceBand& state) {
+  if (state.band() == cluster::Band::normal) return;
+  device["band"] = {{"name", name_of(state.band())}, {"why", state.why()}};
 }
 
 void add_ways(Json& device, const std::string& self, const std::string& other, const Conditions& conditions,

@@ -21,6 +21,31 @@ TEST(ConditionView, ShowsWhatADeviceTellsAndNothingElse) {
     "charging":false,"rates":{"last":{"decode":9.0,"prefill":80.0},"minute":{"decode":8.0,"prefill":70.0},"requests":1}})"));
 }
 
+TEST(ConditionView, ADepartureFromThePlanIsToldInWordsToo) {
+  cluster::Condition condition;
+  condition.speed = cluster::SpeedNote{10, 20, cluster::SpeedNote::State::stays};
+  Json device;
+  add_condition(device, condition);
+  EXPECT_EQ(device["speed"]["state"], "stays");
+  EXPECT_EQ(device["speed"]["measured"], 10.0);
+  EXPECT_EQ(device["speed"]["planned"], 20.0);
+  EXPECT_EQ(device["speed"]["text"], describe(*condition.speed));
+}
+
+TEST(ConditionView, WhyADeviceShouldCarryLittle) {
+  cluster::DeviceBand state;
+  cluster::Condition condition;
+  Json device;
+  state.update(condition, TimePoint{});
+  add_band(device, state);
+  EXPECT_TRUE(device.empty());
+  condition.battery_celsius = 43;
+  state.update(condition, TimePoint{});
+  add_band(device, state);
+  EXPECT_EQ(device["band"]["name"], "hot");
+  EXPECT_EQ(device["band"]["why"], state.why());
+}
+
 TEST(ConditionView, TrafficThatIsNoneIsNotShown) {
   Json device;
   add_traffic(device, {});

@@ -26,6 +26,7 @@ constexpr double kUsualRoundTrip = 0.005;  ///< seconds
 constexpr double kMsInSecond = 1000;
 
 Json describe(const plan::Plan& plan, const std::vector<cluster::PlainWorker>& plain,
+              const std::map<std::string, std::string>& spared,
               const std::function<std::string(const std::string&)>& with_names) {
   Json shares = Json::array();
   for (const plan::Share& share : plan.shares) {
@@ -39,6 +40,8 @@ Json describe(const plan::Plan& plan, const std::vector<cluster::PlainWorker>& p
               {"reason", with_names(share.reason)}};
     if (share.compute > 0) told["compute_ms"] = share.compute * kMsInSecond;
     if (share.hop > 0) told["hop_ms"] = share.hop * kMsInSecond;
+    if (const auto why = spared.find(share.device); why != spared.end())
+      told["spared"] = why->second + ", but the others cannot do without it, or hardly";
     shares.push_back(std::move(told));
   }
   return {{"shares", std::move(shares)},
@@ -90,6 +93,7 @@ struct Deployer::Inner : std::enable_shared_from_this<Deployer::Inner> {
   std::deque<cluster::ConductorEvent> events;
   std::map<std::string, cluster::NodeCard> cards;
   std::map<std::string, std::map<std::string, double>> round_trips;
+  std::map<std::string, std::string> spared;      ///< why, by device: it should carry little
   std::map<std::uint64_t, std::string> planners;  ///< who was asked for the plan of that number
   Json told;                                      ///< the deployments as they were told last
   Json heard_deployments;
@@ -109,8 +113,13 @@ void Deployer::Inner::act(const cluster::Remember& action) {
 }
 
 void Deployer::Inner::act(cluster::MakePlan action) {
-  cluster::PlanRequest request{action.number, std::move(action.wish), devices_of(action.devices),
-                               std::move(action.holders), std::move(action.fabric)};
+  cluster::PlanRequest request{action.number,
+                               std::move(action.wish),
+                               devices_of(action.devices),
+                               std::move(action.holders),
+                               std::move(action.fabric),
+                               std::move(action.running),
+                               std::move(action.slow)};
   if (request.wish.plain.empty()) return plan_somewhere(std::move(request));
   asio::co_spawn(
       executor,
@@ -151,10 +160,10 @@ void Deployer::Inner::plan_somewhere(cluster::PlanRequest request) {
 /// `then` is called on the loop, once.
 void Deployer::Inner::plan(cluster::PlanRequest request, std::function<void(cluster::Planned)> then) {
   auto path = port.path_of(request.wish.file);
-  if (!path) return then({request.number, path.error()});
+  if (!path) return then({request.number, path.error(), {}});
   asio::post(pool, [self = shared_from_this(), path = std::move(*path), request = std::move(request),
                     then = std::move(then)]() {
-    cluster::Planned planned{request.number, make_plan(path, request)};
+    cluster::Planned planned = make_plan(path, request);
     asio::post(self->executor, [self, then, planned = std::move(planned)]() mutable {
       if (!self->stopped) then(std::move(planned));
     });
@@ -216,7 +225,7 @@ Json Deployer::Inner::own_deployments() const {
     const cluster::Wish* wish = conductor.desired().find(view.model);
     const auto plain = wish == nullptr ? std::vector<cluster::PlainWorker>() : wish->plain;
     for (const plan::Plan* plan : view.plans)
-      one["replicas"].push_back(describe(*plan, plain, port.with_names));
+      one["replicas"].push_back(describe(*plan, plain, spared, port.with_names));
     all.push_back(std::move(one));
   }
   const cluster::Desired& desired = conductor.desired();
@@ -240,6 +249,10 @@ Deployer::~Deployer() { stop(); }
 
 void Deployer::post(cluster::ConductorEvent event) {
   if (const auto* card = std::get_if<cluster::CardHeard>(&event)) inner_->cards[card->device] = card->card;
+  if (const auto* band = std::get_if<cluster::BandChanged>(&event)) {
+    inner_->spared.erase(band->device);
+    if (band->band != cluster::Band::normal) inner_->spared[band->device] = band->why;
+  }
   if (const auto* linked = std::get_if<cluster::PeerLinked>(&event)) {
     inner_->port.send(linked->device, kDesiredMessage, to_json(desired()));
     if (inner_->conductor.controls()) inner_->port.send(linked->device, kDeploymentsMessage, inner_->told);

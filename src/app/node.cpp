@@ -117,6 +117,7 @@ Result<void> Node::Inner::join_cluster() {
   if (!options.cluster) return {};
   ClusterOptions chosen = *options.cluster;
   chosen.mesh.engine_build = engine.source_id;
+  chosen.build_id = engine.build_id;
   NodePort port;
   port.state = [this]() { return state(); };
   port.assign = [this](cluster::Assignment assignment) { return assign(std::move(assignment)); };

@@ -40,10 +40,14 @@ cluster::TokenRates rates_of(const engine::TokenRate& rate) { return {rate.decod
 
 }  // namespace
 
-OwnCondition::OwnCondition(device::SystemView system,
-                           std::function<std::optional<std::uint16_t>()> backend_port,
-                           engine::Change& changed)
-    : system_(std::move(system)), backend_port_(std::move(backend_port)), changed_(changed) {}
+OwnCondition::OwnCondition(
+    device::SystemView system, std::function<std::optional<std::uint16_t>()> backend_port,
+    std::function<void(const engine::TokenTotals&, const engine::TokenTotals&)> answered,
+    engine::Change& changed)
+    : system_(std::move(system)),
+      backend_port_(std::move(backend_port)),
+      answered_(std::move(answered)),
+      changed_(changed) {}
 
 asio::awaitable<void> OwnCondition::run() { co_await (sense() || watch_rates()); }
 
@@ -95,7 +99,8 @@ asio::awaitable<std::optional<cluster::AnswerRates>> OwnCondition::read_rates(st
   // One that is busy with a long prompt answers later: what was known stays.
   if (!totals) co_return goes_on ? condition_.rates : std::nullopt;
   const TimePoint now = Clock::now();
-  meter_.add(*totals, now);
+  const engine::TokenTotals ended = meter_.add(*totals, now);
+  if (ended.predicted_tokens > 0) answered_(ended, *totals);
   co_return cluster::AnswerRates{rates_of(meter_.last()), rates_of(meter_.minute(now)),
                                  totals->processing + totals->deferred};
 }

@@ -26,7 +26,10 @@ class OwnCondition {
 
   /// `backend_port`: where llama-server answers here, when this node is a master that is ready. `changed` is
   /// notified when now() has changed.
+  /// `answered` is called with what an answer took, or several of them, when it has ended, and with all that
+  /// the engine has counted so far.
   OwnCondition(device::SystemView system, std::function<std::optional<std::uint16_t>()> backend_port,
+               std::function<void(const engine::TokenTotals& ended, const engine::TokenTotals& all)> answered,
                engine::Change& changed);
 
   /// Heat, battery and rates; the rest is left empty.
@@ -42,6 +45,7 @@ class OwnCondition {
 
   device::SystemView system_;
   std::function<std::optional<std::uint16_t>()> backend_port_;
+  std::function<void(const engine::TokenTotals&, const engine::TokenTotals&)> answered_;
   engine::Change& changed_;
   cluster::Condition condition_;
   engine::TokenRateMeter meter_;

@@ -16,12 +16,17 @@ Result<plan::DeviceProfile> own_profile(std::string name, Bytes memory) {
   return plan::profile_from(std::move(name), memory, *speed, threads);
 }
 
-std::string why_calibrate(const std::string& engine_build) {
+SpeedNeed need_of_speed(const std::string& build_id, bool is_idle) {
   const auto speed = device::load_speed(device::speed_path());
-  if (!speed)
-    return speed.error().code == Code::not_found ? "its speed was never measured" : speed.error().message;
+  if (!speed) {
+    const bool never = speed.error().code == Code::not_found;
+    return {never ? "its speed was never measured" : speed.error().message};
+  }
   const auto now = std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
-  return device::needs_refresh(*speed, engine_build, now).value_or("");
+  const device::ProcessorLimits limits = device::limits_of(device::read_cores());
+  const auto reason = is_idle ? device::needs_refresh(*speed, build_id, limits, now)
+                              : device::limits_changed(*speed, limits, now);
+  return {reason.value_or(""), speed->quick};
 }
 
 }  // namespace caravan::app

@@ -13,7 +13,12 @@ namespace caravan::app {
 /// errors of device::load_speed. Blocks for one small file.
 Result<plan::DeviceProfile> own_profile(std::string name, Bytes memory);
 
-/// Why its speed has to be measured (again) for this engine build, as a sentence; "" when it need not.
-std::string why_calibrate(const std::string& engine_build);
+struct SpeedNeed {
+  std::string reason;      ///< why it has to be measured (again), as a sentence; "": it need not
+  bool was_quick = false;  ///< what is kept was measured in short
+};
+/// For this engine build. What can wait until no engine runs here is no reason unless `is_idle`. Blocks for a
+/// few small files.
+SpeedNeed need_of_speed(const std::string& build_id, bool is_idle);
 
 }  // namespace caravan::app

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "model/gguf.h"
+#include "plan/predict_again.h"
 
 namespace caravan::app {
 namespace {
@@ -42,17 +43,10 @@ bool is_better(const plan::Proposal& a, const plan::Proposal& b, plan::Objective
   return a.predicted.decode >= b.predicted.decode;
 }
 
-}  // namespace
-
-plan::Link link_of(double round_trip, std::optional<double> bandwidth) {
-  return {round_trip, bandwidth.value_or(round_trip < kCableRoundTrip ? kCableBandwidth : kAirBandwidth)};
-}
-
 /// Everybody in a replica has to have the fabric. Where not all do, the best plan of those who have it is
 /// held against the best one with everybody through RPC.
-Result<std::vector<plan::Plan>> make_plan(const fs::path& model, const cluster::PlanRequest& request) {
-  const auto facts = model::read_model_facts(model);
-  if (!facts) return facts.error();
+Result<std::vector<plan::Plan>> replicas_for(const model::ModelFacts& facts,
+                                             const cluster::PlanRequest& request) {
   const plan::Wishes wishes = wishes_of(request);
   plan::Wishes through_fabric = wishes;
   for (const plan::DeviceProfile& device : request.devices.devices) {
@@ -65,16 +59,67 @@ Result<std::vector<plan::Plan>> make_plan(const fs::path& model, const cluster::
   through_rpc.data_path = plan::DataPath::rpc;
   const bool all_have_it = through_fabric.avoid.size() == wishes.avoid.size();
   if (wishes.data_path == plan::DataPath::rpc || all_have_it) {
-    auto proposal = plan::propose(*facts, request.devices, wishes);
+    auto proposal = plan::propose(facts, request.devices, wishes);
     if (!proposal) return proposal.error();
     return std::move(proposal->replicas);
   }
-  auto with_all = plan::propose(*facts, request.devices, through_rpc);
-  auto with_some = plan::propose(*facts, request.devices, through_fabric);
+  auto with_all = plan::propose(facts, request.devices, through_rpc);
+  auto with_some = plan::propose(facts, request.devices, through_fabric);
   if (with_some && (!with_all || is_better(*with_some, *with_all, wishes.objective)))
     return std::move(with_some->replicas);
   if (!with_all) return with_all.error();
   return std::move(with_all->replicas);
+}
+
+std::vector<plan::Plan> predicted(const model::ModelFacts& facts, const plan::Cluster& devices,
+                                  const std::vector<plan::Plan>& running) {
+  std::vector<plan::Plan> known;
+  known.reserve(running.size());
+  for (const plan::Plan& plan : running) {
+    if (auto again = plan::predict_again(facts, devices, plan)) known.push_back(std::move(*again));
+  }
+  return known;
+}
+
+double decode_of(const std::vector<plan::Plan>& plans) {
+  double sum = 0;
+  for (const plan::Plan& plan : plans) sum += plan.predicted.decode;
+  return sum;
+}
+
+/// With those who should carry little taken for slow.
+cluster::PlanRequest slowed_down(cluster::PlanRequest request) {
+  for (plan::DeviceProfile& device : request.devices.devices) {
+    const auto slow = request.slow.find(device.name);
+    if (slow == request.slow.end()) continue;
+    plan::slow_down(device, 1 / slow->second);
+    for (plan::DeviceSpeed& other : device.with_other_threads) plan::slow_down(other, 1 / slow->second);
+  }
+  return request;
+}
+
+}  // namespace
+
+plan::Link link_of(double round_trip, std::optional<double> bandwidth) {
+  return {round_trip, bandwidth.value_or(round_trip < kCableRoundTrip ? kCableBandwidth : kAirBandwidth)};
+}
+
+/// What runs is predicted by who makes the plan: both come from the same figures then.
+cluster::Planned make_plan(const fs::path& model, const cluster::PlanRequest& request) {
+  const auto facts = model::read_model_facts(model);
+  if (!facts) return {request.number, facts.error()};
+  const cluster::PlanRequest slowed = slowed_down(request);
+  cluster::Planned planned{request.number, replicas_for(*facts, slowed)};
+  planned.running = predicted(*facts, request.devices, request.running);
+  if (request.slow.empty() || !planned.replicas) return planned;
+  // What is told is what is expected, not what a device is taken for.
+  const auto weighed = predicted(*facts, slowed.devices, request.running);
+  if (!weighed.empty() && weighed.size() == request.running.size())
+    planned.weighed = cluster::Planned::Weighed{decode_of(*planned.replicas), decode_of(weighed)};
+  for (plan::Plan& replica : *planned.replicas) {
+    if (auto again = plan::predict_again(*facts, request.devices, replica)) replica = std::move(*again);
+  }
+  return planned;
 }
 
 }  // namespace caravan::app

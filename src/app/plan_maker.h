@@ -11,7 +11,7 @@
 namespace caravan::app {
 
 /// `model`: the file on this device. Errors as read_model_facts and plan::propose. Any thread.
-Result<std::vector<plan::Plan>> make_plan(const fs::path& model, const cluster::PlanRequest& request);
+cluster::Planned make_plan(const fs::path& model, const cluster::PlanRequest& request);
 
 /// Round trip in seconds, bandwidth in bytes/s. Where nobody has measured that, it is a cable's or Wi-Fi's,
 /// by the round trip.

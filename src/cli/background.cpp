@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -13,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "base/files.h"
 #include "base/spawn.h"
 #include "base/text.h"
 #include "base/units.h"
@@ -106,7 +108,30 @@ class Start {
   bool ended_ = false;
 };
 
+constexpr Bytes kMaxCommandLine{std::uint64_t{64} << 10U};
+
 }  // namespace
+
+std::vector<std::string> words_to_start_again(std::string_view command_line) {
+  std::vector<std::string> given = split(command_line, '\0');
+  if (!given.empty() && given.back().empty()) given.pop_back();  // what follows the last one's end
+  // Behind the program, which may have been started through a loader.
+  const auto command = std::find(given.begin(), given.end(), "up");
+  std::vector<std::string> words{"up", "--started-by-up"};
+  if (command == given.end()) return words;
+  words.reserve(given.size() + 1);
+  for (auto word = command + 1; word != given.end(); ++word) {
+    const bool is_of_its_start =
+        *word == "--started-by-up" || *word == "-d" || *word == "--detach" || *word == "--json";
+    if (!is_of_its_start) words.push_back(std::move(*word));
+  }
+  return words;
+}
+
+std::vector<std::string> words_of_node(int pid) {
+  const auto line = read_file(fmt::format("/proc/{}/cmdline", pid), kMaxCommandLine);
+  return words_to_start_again(line ? *line : "");
+}
 
 Result<Json> start_in_background(const std::vector<std::string>& words) {
   SpawnSpec spec;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -14,5 +15,11 @@ namespace caravan::cli {
 /// that it writes before it ends explains its end. Blocks until then, at most 30 seconds; then, and when
 /// Ctrl-C is pressed, it is ended again. After an error it is gone.
 Result<Json> start_in_background(const std::vector<std::string>& words);
+
+/// The words that start a node in the background as the one was started whose command line this is, in the
+/// format of /proc/PID/cmdline (proc_pid_cmdline(5)); for anything else those of a plain `caravan up`. Pure.
+std::vector<std::string> words_to_start_again(std::string_view command_line);
+/// The same of a process that still runs. Blocks for one small file.
+std::vector<std::string> words_of_node(int pid);
 
 }  // namespace caravan::cli

@@ -20,7 +20,6 @@
 #include "cli/print.h"
 #include "device/android.h"
 #include "device/cache.h"
-#include "device/cgroup.h"
 #include "device/cores.h"
 #include "device/memory.h"
 #include "device/power.h"
@@ -37,7 +36,7 @@ namespace {
 
 constexpr const char* kExamples = R"(Examples:
   caravan calibrate                    how fast this device is, in at most 15 seconds
-  caravan calibrate --if-needed        only if the engine has changed since, or nothing was measured yet
+  caravan calibrate --if-needed        only if the engine or what may be used of the processor has changed since
   caravan calibrate --quick            in a few seconds, less exact
   caravan calibrate --threads 1,4      with these thread counts only
   caravan calibrate --json             the same for a program
@@ -56,6 +55,7 @@ struct Arguments {
   bool json = false;
   bool quick = false;
   bool if_needed = false;
+  bool departed = false;
   std::string link;
   std::string link_listen;
 };
@@ -93,6 +93,8 @@ class Calibration {
 
   const Arguments& arguments_;
   fs::path path_;
+  device::CoreFacts cores_ = device::read_cores();
+  device::ProcessorLimits limits_ = device::limits_of(cores_);
   device::Speed speed_;
   std::vector<engine::KernelSkipped> skipped_;
   bool measured_ = false;
@@ -118,7 +120,10 @@ asio::awaitable<Result<void>> Calibration::run(asio::any_io_executor executor,
                          .ggml = report->loaded.ggml,
                          .measured_at = now(),
                          .temperature = temperature_now(),
-                         .cpu_quota = device::read_cpu_quota("/"),
+                         .cpu_quota = limits_.cpu_quota,
+                         .usable_cpus = limits_.usable_cpus,
+                         .usual_threads = limits_.usual_threads,
+                         .departed = arguments_.departed,
                          .quick = arguments_.quick,
                          .threads = task->threads,
                          .measurements = std::move(report->measurements)};
@@ -132,13 +137,11 @@ bool Calibration::kept_is_good(const engine::EngineFacts& facts) {
   std::string reason;
   if (!kept) {
     reason = kept.error().code == Code::not_found ? "" : kept.error().message;
+  } else if (auto refresh = device::needs_refresh(*kept, facts.build_id, limits_, now())) {
+    reason = std::move(*refresh);
   } else if (arguments_.if_needed) {
-    const auto refresh = device::needs_refresh(*kept, facts.build_id, now());
-    if (!refresh) {
-      speed_ = std::move(*kept);
-      return true;
-    }
-    reason = *refresh;
+    speed_ = std::move(*kept);
+    return true;
   }
   progress_.clear();
   if (!reason.empty()) fmt::print(stderr, "measuring again: {}\n", printable(reason));
@@ -152,7 +155,7 @@ Result<engine::KernelTask> Calibration::task_for(const engine::EngineFiles& file
   task.programs = unresolved ? files.folder() : program.parent_path();
   // Before anything is started: an engine without libraries cannot be measured at all.
   if (const auto ggml = engine::find_ggml(task.programs); !ggml) return ggml.error();
-  task.threads = arguments_.threads.empty() ? usual_thread_counts(device::read_cores()) : arguments_.threads;
+  task.threads = arguments_.threads.empty() ? usual_thread_counts(cores_) : arguments_.threads;
   std::sort(task.threads.begin(), task.threads.end());
   task.threads.erase(std::unique(task.threads.begin(), task.threads.end()), task.threads.end());
   const auto available = device::usable_memory_now();
@@ -221,6 +224,7 @@ void add_calibrate(CLI::App& root, const std::function<void(std::function<int()>
       ->expected(1, 8);
   command->add_flag("--quick", arguments->quick, "A few seconds, less exact");
   command->add_flag("--if-needed", arguments->if_needed, "Only if what is kept does not fit any more");
+  command->add_flag("--departed", arguments->departed, "")->group("");  // for the node: see device::Speed
   auto* listens =
       command->add_option("--link-listen", arguments->link_listen,
                           "Wait at HOST:PORT for one device that measures the network to this one");

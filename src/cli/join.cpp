@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -81,23 +82,47 @@ asio::awaitable<Result<app::Joined>> by_digits(const Arguments& arguments, app::
   co_return co_await app::join_by_digits(std::move(options), std::move(door), std::move(show));
 }
 
-Result<app::Joined> join_cluster(const Arguments& arguments, const app::JoinOptions& options) {
-  if (auto free = app::check_free_to_join(options.folder); !free) return free.error();
+/// What the person has said of the way there, checked.
+struct Way {
+  std::vector<link::LinkAddress> peers;
+  std::optional<link::InvitationCode> code;
+};
+
+Result<Way> way_from(const Arguments& arguments) {
   auto peers = peer_addresses(arguments.peers);
   if (!peers) return peers.error();
-  if (arguments.code.empty()) return run_interruptible(by_digits(arguments, options, std::move(*peers)));
+  if (arguments.code.empty()) return Way{std::move(*peers), std::nullopt};
   auto code = link::InvitationCode::parse(arguments.code);
   if (!code) return code.error();
-  return run_interruptible(app::join_by_code(options, std::move(*code), std::move(*peers)));
+  return Way{std::move(*peers), std::move(*code)};
 }
 
-/// A node that runs would not notice that its cluster is another one.
-Result<void> end_running_node(const Arguments& arguments, const fs::path& folder) {
+Result<app::Joined> join_cluster(const Arguments& arguments, const app::JoinOptions& options, Way way) {
+  if (auto free = app::check_free_to_join(options.folder); !free) return free.error();
+  if (!way.code) return run_interruptible(by_digits(arguments, options, std::move(way.peers)));
+  return run_interruptible(app::join_by_code(options, std::move(*way.code), std::move(way.peers)));
+}
+
+/// A node that runs would not notice that its cluster is another one. Back come the words that start it
+/// again; none when it was not up.
+Result<std::vector<std::string>> end_running_node(const Arguments& arguments, const fs::path& folder) {
   const auto holder = app::lock_holder(folder);
   if (!holder) return holder.error();
-  if (!*holder) return {};
+  if (!*holder) return std::vector<std::string>();
   say(arguments, "this device is up in a cluster of its own: its node is started anew");
-  return end_node(folder, **holder);
+  std::vector<std::string> words = words_of_node((*holder)->pid);
+  if (auto ended = end_node(folder, **holder); !ended) return ended.error();
+  return words;
+}
+
+/// What it did before it does again.
+void start_again(const Arguments& arguments, const std::vector<std::string>& words) {
+  if (words.empty()) return;
+  const auto started = start_in_background(words);
+  if (started) return say(arguments, "this device's node is up again, in the background, as it was");
+  say(arguments, fmt::format("this device's node, which was ended for this, could not be started again: {}; "
+                             "`caravan up -d` starts it",
+                             printable(started.error().message)));
 }
 
 int start_node(const Arguments& arguments, const std::string& name, Json& told) {
@@ -119,10 +144,15 @@ int join_command(const Arguments& arguments) {
     return print_error(checked.error(), arguments.json);
   if (const auto free = app::check_free_to_join(folder); !free)
     return print_error(free.error(), arguments.json);
-  if (const auto ended = end_running_node(arguments, folder); !ended)
-    return print_error(ended.error(), arguments.json);
-  const auto joined = join_cluster(arguments, options);
-  if (!joined) return print_error(joined.error(), arguments.json);
+  auto way = way_from(arguments);
+  if (!way) return print_error(way.error(), arguments.json);
+  const auto ended = end_running_node(arguments, folder);
+  if (!ended) return print_error(ended.error(), arguments.json);
+  const auto joined = join_cluster(arguments, options, std::move(*way));
+  if (!joined) {
+    start_again(arguments, *ended);
+    return print_error(joined.error(), arguments.json);
+  }
   Json told{{"cluster", joined->cluster}, {"devices", joined->devices}};
   say(arguments, fmt::format("joined '{}', {} devices", printable(joined->cluster), joined->devices));
   const int exit_code = arguments.no_up ? 0 : start_node(arguments, options.name, told);

@@ -182,6 +182,18 @@ std::string loading_text(const Json& view, const std::string& model) {
   return model + ": starts the engine";
 }
 
+/// Those that should carry little and carry something all the same.
+std::vector<std::string> needed_lines(const Json& deployment) {
+  std::vector<std::string> lines;
+  for (const Json& share : shares_of(deployment)) {
+    const std::string why = text_in(share, "spared");
+    if (!why.empty())
+      lines.push_back(fmt::format("  warning: {} carries layers {}: {}", printable(text_in(share, "name")),
+                                  layers_of(share), printable(why)));
+  }
+  return lines;
+}
+
 std::vector<std::string> deployment_lines(const Json& view) {
   const Json& deployments = part_of(view, "deployments");
   if (deployments.empty()) return {"no model is served: `caravan serve MODEL`"};
@@ -196,6 +208,8 @@ std::vector<std::string> deployment_lines(const Json& view) {
     }
     const auto insecure = plain_worker_lines(deployment);
     lines.insert(lines.end(), insecure.begin(), insecure.end());
+    const auto needed = needed_lines(deployment);
+    lines.insert(lines.end(), needed.begin(), needed.end());
   }
   return lines;
 }
@@ -248,6 +262,13 @@ std::vector<std::string> status_lines(const Json& view, std::size_t most) {
   for (const Json& device : devices) {
     const Json& error = part_of(device, "error");
     if (!error.empty()) lines.push_back("  " + printable(text_in(error, "message")));
+    const std::string spared = text_in(part_of(device, "band"), "why");
+    if (!spared.empty())
+      lines.push_back(
+          fmt::format("  {} should carry little: {}", printable(text_in(device, "name")), printable(spared)));
+    const std::string speed = text_in(part_of(device, "speed"), "text");
+    if (!speed.empty())
+      lines.push_back(fmt::format("  {}: {}", printable(text_in(device, "name")), printable(speed)));
   }
   for (const Json& problem : part_of(view, "problems")) {
     lines.push_back(fmt::format("problem: {}", printable(text_in(problem, "message"))));

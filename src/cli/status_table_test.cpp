@@ -40,6 +40,23 @@ TEST(StatusTable, TellsWhoDoesWhat) {
   for (const std::string& line : lines) EXPECT_THAT(line, Not(HasSubstr("\x1b")));
 }
 
+TEST(StatusTable, SaysWhenAnswersAreNotAsPlanned) {
+  Json view = two_devices();
+  view["devices"][0]["speed"] = {{"text", "answers take 2.1 times as long as planned\u001b"}};
+  const auto lines = status_lines(view);
+  EXPECT_THAT(lines, Contains(HasSubstr("  phone-1: answers take 2.1 times as long as planned")));
+  for (const std::string& line : lines) EXPECT_THAT(line, Not(HasSubstr("\x1b")));
+}
+
+TEST(StatusTable, SaysWhoShouldCarryLittleAndDoesNot) {
+  Json view = two_devices();
+  view["devices"][1]["band"] = {{"name", "hot"}, {"why", "its battery has 43.0 °C"}};
+  view["deployments"][0]["replicas"][0]["shares"][1]["spared"] = "its battery has 43.0 °C, but";
+  const auto lines = status_lines(view);
+  EXPECT_THAT(lines, Contains("  tablet should carry little: its battery has 43.0 °C"));
+  EXPECT_THAT(lines, Contains("  warning: tablet carries layers 12-15: its battery has 43.0 °C, but"));
+}
+
 TEST(StatusTable, ShowsHeatBatteryAndRatesOfThoseThatTell) {
   Json view = two_devices();
   Json& master = view["devices"][0];

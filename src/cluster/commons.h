@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/band.h"
 #include "cluster/card.h"
 #include "cluster/desired.h"
 #include "cluster/messages.h"
@@ -29,6 +30,7 @@ struct Peer {
   TimePoint failed_at{};    ///< the newest of them
   int losses = 0;           ///< out of what ran, each within Conductor::kSteady of the one before
   TimePoint lost_at{};      ///< the newest of them
+  Band band = Band::normal;
 
   bool can_carry() const { return linked && card && card->can_carry(); }
   bool holds(const Wish& wish) const { return card && card->holds(wish.file, wish.size); }

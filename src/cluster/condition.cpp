@@ -1,5 +1,7 @@
 #include "cluster/condition.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <string_view>
 
@@ -11,9 +13,12 @@ namespace caravan::cluster {
 namespace {
 
 constexpr std::size_t kMostText = 300;
+constexpr std::array kSpeedStates{SpeedNote::State::waits, SpeedNote::State::measures,
+                                  SpeedNote::State::stays};
 constexpr double kColdest = -60;
 constexpr double kHottest = 200;
 constexpr double kMostRate = 1e15;      // as link::LinkSpeed
+constexpr double kLeastRate = 1e-6;     // of what is divided by
 constexpr int kOldest = 1'000'000'000;  // seconds: can be added to
 
 Json to_json(const TokenRates& rates) { return {{"decode", rates.decode}, {"prefill", rates.prefill}}; }
@@ -68,6 +73,21 @@ std::optional<AnswerRates> read_rates(Fields& parent) {
   return rates;
 }
 
+std::optional<SpeedNote> read_speed(Fields& parent) {
+  const Json* value = parent.object_or_none("speed");
+  if (value == nullptr) return std::nullopt;
+  Fields fields(*value, "speed");
+  SpeedNote note{number(fields, "measured", kLeastRate, kMostRate),
+                 number(fields, "planned", kLeastRate, kMostRate)};
+  const std::string name = fields.text("state");
+  const auto state = std::find_if(kSpeedStates.begin(), kSpeedStates.end(),
+                                  [&](SpeedNote::State one) { return name_of(one) == name; });
+  if (state == kSpeedStates.end()) fields.fail("state", "has an unknown value");
+  if (state != kSpeedStates.end()) note.state = *state;
+  if (!fields.ok()) parent.fail(fields.error());
+  return note;
+}
+
 MeasuredLink read_link(Fields& parent, const Json& value) {
   Fields fields(value, "links[]");
   MeasuredLink link{short_text(fields, "device"), number(fields, "upload", 0, kMostRate),
@@ -120,6 +140,7 @@ void read_body(Fields& fields, const Json& value, Condition& condition) {
     condition.battery_percent = static_cast<int>(number(fields, "battery_percent", 0, 100));
   if (value.contains("charging")) condition.charging = fields.flag_or("charging", false);
   condition.rates = read_rates(fields);
+  condition.speed = read_speed(fields);
   for (const Json& item : bounded(fields, "links", kMostMeasuredLinks))
     condition.links.push_back(read_link(fields, item));
   if (value.contains("handling")) condition.handling = number(fields, "handling", 0, plan::kMostHandling);
@@ -138,6 +159,24 @@ void read_body(Fields& fields, const Json& value, Condition& condition) {
 
 }  // namespace
 
+std::string_view name_of(SpeedNote::State state) {
+  constexpr std::array<std::string_view, 3> kNames{"waits", "measures", "stays"};
+  return kNames.at(static_cast<std::size_t>(state));
+}
+
+std::string describe(const SpeedNote& note) {
+  const bool is_slower = note.measured < note.planned;
+  const double times = is_slower ? note.planned / note.measured : note.measured / note.planned;
+  const char* what = note.state == SpeedNote::State::waits
+                         ? "speed is measured again at a quiet moment, at most once an hour"
+                     : note.state == SpeedNote::State::measures
+                         ? "measures its speed again"
+                         : "also after measuring again, so that is usual here";
+  return fmt::format("answers {} {:.1f} times as {} as planned ({:.1f} instead of {:.1f} tokens/s): {}",
+                     is_slower ? "take" : "are", times, is_slower ? "long" : "fast", note.measured,
+                     note.planned, what);
+}
+
 Json to_json(const Condition& condition) {
   Json value{{"version", kConditionVersion}};
   if (condition.battery_celsius) value["battery_celsius"] = *condition.battery_celsius;
@@ -148,6 +187,11 @@ Json to_json(const Condition& condition) {
     value["rates"] = {{"last", to_json(condition.rates->last)},
                       {"minute", to_json(condition.rates->minute)},
                       {"requests", condition.rates->requests}};
+  }
+  if (condition.speed) {
+    value["speed"] = {{"measured", condition.speed->measured},
+                      {"planned", condition.speed->planned},
+                      {"state", name_of(condition.speed->state)}};
   }
   Json& links = value["links"] = Json::array();
   for (const MeasuredLink& link : condition.links)

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -35,6 +36,23 @@ struct AnswerRates {
 
   bool operator==(const AnswerRates&) const = default;
 };
+
+/// What a master makes of answers that are not as fast as its plan promises.
+struct SpeedNote {
+  enum class State {
+    waits,     ///< for a quiet moment, to measure its speed again
+    measures,  ///< its speed, now
+    stays,     ///< as it is: measuring again has changed nothing
+  };
+  double measured = 0;  ///< tokens/s of one answer, mean of some
+  double planned = 0;   ///< tokens/s
+  State state = State::waits;
+
+  bool operator==(const SpeedNote&) const = default;
+};
+std::string_view name_of(SpeedNote::State state);
+/// "answers take 2.1 times as long as planned (9.8 instead of 20.1 tokens/s): ..."
+std::string describe(const SpeedNote& note);
 
 /// Bandwidth to another device, as the device that tells it has measured it through the link.
 struct MeasuredLink {
@@ -79,6 +97,7 @@ struct Condition {
   std::optional<int> battery_percent;
   std::optional<bool> charging;
   std::optional<AnswerRates> rates;
+  std::optional<SpeedNote> speed;
   std::vector<MeasuredLink> links;
   /// Seconds of each way of the fabric's, as the last trace on this device has shown it (plan::Cluster).
   std::optional<double> handling;

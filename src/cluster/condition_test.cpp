@@ -47,6 +47,31 @@ TEST(Condition, PlacesOfOthersAreOptionalAndChecked) {
   }
 }
 
+TEST(Condition, ADepartureFromThePlanIsOptionalAndChecked) {
+  Json json = Json::parse(kLeast);
+  json["speed"] = {{"measured", 10.0}, {"planned", 20.5}, {"state", "waits"}};
+  const auto read = condition_from_json(json);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->speed, (SpeedNote{10, 20.5, SpeedNote::State::waits}));
+  EXPECT_EQ(to_json(*read), json);
+  for (const auto& [field, bad] : {std::pair("measured", Json(0)), std::pair("planned", Json("fast")),
+                                   std::pair("state", Json("bored"))}) {
+    Json wrong = json["speed"];
+    wrong[field] = bad;
+    expect_refused("speed", wrong);
+  }
+}
+
+TEST(Condition, ADepartureFromThePlanInWords) {
+  EXPECT_EQ(
+      describe(SpeedNote{9.8, 20.1, SpeedNote::State::waits}),
+      "answers take 2.1 times as long as planned (9.8 instead of 20.1 tokens/s): speed is measured again "
+      "at a quiet moment, at most once an hour");
+  EXPECT_EQ(
+      describe(SpeedNote{30, 20, SpeedNote::State::measures}),
+      "answers are 1.5 times as fast as planned (30.0 instead of 20.0 tokens/s): measures its speed again");
+}
+
 TEST(Condition, GoldenBytesGoThereAndBack) {
   for (const char* golden : {kGolden, kLeast}) {
     const auto read = condition_from_json(Json::parse(golden));

@@ -145,17 +145,23 @@ void Conductor::handle(const CardHeard& event, TimePoint now, Actions& /*actions
   Peer& peer = commons_.peers[event.device];
   const std::optional<NodeCard> before = std::exchange(peer.card, event.card);
   const bool could = before && before->can_carry();
+  const bool speed = could && event.card.profile && !is_as_fast(*before->profile, *event.card.profile);
   const bool can = event.card.can_carry();
   for (const auto& one : fulfilments_) {
     const Wish& wish = one->wish();
     const bool held = before && before->holds(wish.file, wish.size);
-    one->card_changed(event.device, held);
+    one->card_changed(event.device, held, speed, now);
     if (could != can) {
       one->devices_changed(now, can);
     } else if (one->stage() == Stage::failed) {
       one->devices_changed(now, held != peer.holds(wish));
     }
   }
+}
+
+void Conductor::handle(const BandChanged& event, TimePoint /*now*/, Actions& actions) {
+  commons_.peers[event.device].band = event.band;
+  for (const auto& one : fulfilments_) one->band_changed(event.device, event.why, actions);
 }
 
 void Conductor::handle(const StateReported& event, TimePoint now, Actions& actions) {

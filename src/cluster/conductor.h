@@ -55,8 +55,14 @@ struct CardHeard {
   std::string device;
   NodeCard card;
 };
+/// It has become hot, or its battery low, or that is over; `why` as DeviceBand has it.
+struct BandChanged {
+  std::string device;
+  Band band = Band::normal;
+  std::string why;
+};
 using ConductorEvent = std::variant<DesiredHeard, ChangeAsked, ChangeHeard, PeerLinked, PeerLost, PeerRemoved,
-                                    CardHeard, StateReported, Planned, Tick>;
+                                    CardHeard, BandChanged, StateReported, Planned, Tick>;
 
 /// For people.
 struct DeploymentView {
@@ -110,6 +116,7 @@ class Conductor {
   void handle(const PeerLost& event, TimePoint now, Actions& actions);
   void handle(const PeerRemoved& event, TimePoint now, Actions& actions);
   void handle(const CardHeard& event, TimePoint now, Actions& actions);
+  void handle(const BandChanged& event, TimePoint now, Actions& actions);
   void handle(const StateReported& event, TimePoint now, Actions& actions);
   void handle(const Planned& event, TimePoint now, Actions& actions);
   void handle(const Tick& event, TimePoint now, Actions& actions);

@@ -245,7 +245,8 @@ void Simulation::carry_out(SimNode& node, ConductorAction& action) {
     note([&] {
       return fmt::format("{} plans {} with {}", node.id, make->wish.model, fmt::join(make->devices, ""));
     });
-    auto planned = Planned{make->number, sim_plan(nodes_, make->wish, make->devices, make->holders)};
+    auto planned =
+        Planned{make->number, sim_plan(nodes_, make->wish, make->devices, make->holders), make->running};
     at(between(10, 3000), [this, number = node.number, life = node.life, planned] {
       if (nodes_[number].life == life) feed(nodes_[number], planned);
     });

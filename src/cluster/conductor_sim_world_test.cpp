@@ -83,7 +83,7 @@ WishChange Simulation::some_change() {
 void Simulation::disturb() {
   const std::size_t a = below(nodes_.size());
   const std::size_t b = (a + 1 + below(nodes_.size() - 1)) % nodes_.size();
-  switch (below(13)) {
+  switch (below(14)) {
     case 0:
       return crash(a);
     case 1:
@@ -123,8 +123,17 @@ void Simulation::disturb() {
           !nodes_[a].conductor->desired().controller.empty())
         crash(static_cast<std::size_t>(nodes_[a].conductor->desired().controller[0] - 'a'));
       return;
+    case 12: {
+      const auto band = static_cast<Band>(below(3));
+      note([&] { return fmt::format("{} is {}", nodes_[a].id, name_of(band)); });
+      for (SimNode& node : nodes_) {
+        if (node.up) feed(node, BandChanged{nodes_[a].id, band, "its battery has 43 °C"});
+      }
+      return;
+    }
     default:
       nodes_[a].card.profile = plan::DeviceProfile{};
+      nodes_[a].card.profile->node_seconds = static_cast<double>(below(3));  // measured anew
       nodes_[a].card.engine_build = std::string("b");
       if (nodes_[a].up) feed(nodes_[a], CardHeard{nodes_[a].id, nodes_[a].card});
       tell_all(a, nodes_[a].card);

@@ -28,7 +28,7 @@ inline Wish some_wish(const std::string& model = "m") {
 
 inline NodeCard card_of(bool holds, bool measured = true) {
   NodeCard card;
-  card.engine_build = "b";
+  card.engine_build = std::string("b");  // gcc 12 warns of a bound that is none where "b" is assigned
   if (measured) card.profile = plan::DeviceProfile{};
   if (holds) card.models.push_back({"m.gguf", Bytes{7}});
   return card;

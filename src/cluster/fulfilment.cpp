@@ -64,10 +64,24 @@ void Fulfilment::reported(const NodeState& state, TimePoint now, Actions& action
   feed_runs(StateReported{state}, now, actions);
 }
 
-void Fulfilment::card_changed(const std::string& device, bool held) {
-  if (held == commons_.peers.at(device).holds(wish_)) return;
+void Fulfilment::card_changed(const std::string& device, bool held, bool speed, TimePoint now) {
+  const auto running = plans();
+  const bool others =
+      std::any_of(running.begin(), running.end(), [](const auto* plan) { return plan->shares.size() > 1; });
+  if (speed && others) improve_after_ = std::max<TimePoint>(improve_after_, now + kMeasuring);
+  if (!speed && held == commons_.peers.at(device).holds(wish_)) return;
   planned_for_.erase(device);
   asked_for_.erase(device);
+}
+
+void Fulfilment::band_changed(const std::string& device, const std::string& why, Actions& actions) {
+  const Peer& peer = commons_.peers.at(device);
+  if (!is_running(device) && !is_available(device, peer)) return;
+  banded_ = true;
+  if (peer.band == Band::normal) return;
+  actions.push_back(
+      Told{fmt::format("{} is {}: {}; '{}' is planned around it as far as the others can", device,
+                       peer.band == Band::hot ? "hot" : "to be spared", why, wish_.model)});
 }
 
 void Fulfilment::planned(const Planned& plan, TimePoint now, Actions& actions) {
@@ -76,11 +90,14 @@ void Fulfilment::planned(const Planned& plan, TimePoint now, Actions& actions) {
   let_others_plan();
   if (std::exchange(improving_, false)) {
     if (stage_ != Stage::serving) return;
+    predict_runs(plan.running, actions);
     if (now < quiet_since_ + kStable) return;  // the newcomers stay newcomers: again at the next idle moment
     planned_for_ = asked_for_;
-    if (plan.replicas) change_plan(*plan.replicas, now, actions);
+    if (std::exchange(banded_, false)) band_after_ = now + kBandPause;
+    if (plan.replicas) change_plan(plan, now, actions);
   } else if (stage_ == Stage::planning) {
     planned_for_ = asked_for_;
+    banded_ = false;
     if (plan.replicas) {
       start_runs(*plan.replicas, now, actions);
     } else if (sparing_) {
@@ -176,8 +193,11 @@ std::optional<TimePoint> Fulfilment::better_plan_at() const {
         std::max<TimePoint>(std::max(peer.since, peer.free_since) + kStable, peer.spare_until);
     next = next ? std::min(*next, at) : at;
   }
-  if (next) next = std::max({*next, improve_after_, TimePoint(quiet_since_ + kStable)});
-  return next;
+  const TimePoint quiet = quiet_since_ + kStable;
+  if (next) next = std::max({*next, improve_after_, quiet});
+  if (!banded_) return next;
+  const TimePoint banded = std::max(band_after_, quiet);
+  return next ? std::min(*next, banded) : banded;
 }
 
 void Fulfilment::consider_better_plan(TimePoint now, Actions& actions) {

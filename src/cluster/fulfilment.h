@@ -8,6 +8,7 @@
 // one deployment takes a device away from another.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -39,6 +40,15 @@ std::string_view name_of(Stage stage);
 struct Planned {
   std::uint64_t number = 0;  ///< of the MakePlan
   Result<std::vector<plan::Plan>> replicas;
+  /// What runs, as it is predicted now: those of MakePlan's for which that can be done.
+  std::vector<plan::Plan> running{};
+  /// Tokens/s of `replicas` and of `running` with MakePlan's slow devices taken for that slow: what a change
+  /// is worth. Nothing without such, or when what runs could not be predicted.
+  struct Weighed {
+    double replicas = 0;
+    double running = 0;
+  };
+  std::optional<Weighed> weighed{};
 };
 
 /// Write it to the disk, then tell every linked device.
@@ -51,13 +61,16 @@ struct HandOver {
   WishChange change;
 };
 /// Plan for these devices, which are linked and measured, then post Planned. Only `holders` can be master,
-/// and only those in `fabric` have its programs.
+/// and only those in `fabric` have its programs. What runs is to be predicted again.
 struct MakePlan {
   std::uint64_t number = 0;
   Wish wish;
   std::vector<std::string> devices;
   std::vector<std::string> holders;
   std::vector<std::string> fabric;
+  std::vector<plan::Plan> running{};
+  std::map<std::string, double>
+      slow{};  ///< devices to be taken for slower than they are: part of their speed
 };
 /// For the person: something has happened.
 struct Told {
@@ -77,6 +90,11 @@ class Fulfilment {
   static constexpr std::chrono::minutes kLongestRetry{5};
   static constexpr std::chrono::minutes kProven{2};  ///< serving that long, earlier failures are forgotten
   static constexpr double kWorthwhile = 1.15;        ///< so much faster, to disturb what runs
+  /// After a device has measured itself anew: others may be doing the same.
+  static constexpr std::chrono::seconds kMeasuring{20};
+  /// Between two plans because of devices that have become hot or cool.
+  static constexpr std::chrono::minutes kBandPause{5};
+  static constexpr double kWorthTelling = 0.1;  ///< such a change of what runs is to do
 
   using Actions = std::vector<ConductorAction>;
 
@@ -92,8 +110,11 @@ class Fulfilment {
   void peer_lost(const std::string& device, const Error& reason, TimePoint now, Actions& actions);
   /// Of a device whose state is in the commons already.
   void reported(const NodeState& state, TimePoint now, Actions& actions);
-  /// Of a device whose card is in the commons already. `held`: it had the model's file before.
-  void card_changed(const std::string& device, bool held);
+  /// Of a device whose card is in the commons already. `held`: it had the model's file before. `speed`: it
+  /// has measured itself anew, and what runs may not be the best any more.
+  void card_changed(const std::string& device, bool held, bool speed, TimePoint now);
+  /// Of a device whose band is in the commons already.
+  void band_changed(const std::string& device, const std::string& why, Actions& actions);
   void planned(const Planned& plan, TimePoint now, Actions& actions);
   void tick(TimePoint now, Actions& actions) { feed_runs(Tick{}, now, actions); }
   /// Devices come, go or become measured. `may_help`: what could not be run may now run.
@@ -139,7 +160,8 @@ class Fulfilment {
   // fulfilment_runs.cpp
   void make_plan(TimePoint now, Actions& actions);
   void ask_for_plan(bool spare, TimePoint now, Actions& actions);
-  void change_plan(std::vector<plan::Plan> replicas, TimePoint now, Actions& actions);
+  void predict_runs(const std::vector<plan::Plan>& predicted, Actions& actions);
+  void change_plan(const Planned& plan, TimePoint now, Actions& actions);
   bool all_available(const std::vector<plan::Plan>& replicas) const;
   /// "'b' carries m1, 'c' carries m2"; empty when no device is another deployment's.
   std::string held_by_others() const;
@@ -170,6 +192,8 @@ class Fulfilment {
   TimePoint serving_since_;
   TimePoint quiet_since_;
   TimePoint improve_after_;
+  bool banded_ = false;     ///< a device has become hot or cool, and no plan was made with that
+  TimePoint band_after_{};  ///< earliest plan because of that
   int failures_ = 0;
   bool plan_failed_ = false;                           ///< and not what was planned
   bool sparing_ = false;                               ///< the newest MakePlan leaves out who could be in it

@@ -1,5 +1,7 @@
 // The fulfilment's part that plans replicas, drives them through their controllers, and judges their ends.
 #include <algorithm>
+#include <cmath>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -29,6 +31,13 @@ Merit merit_of(const std::vector<const plan::Plan*>& plans, const Wish& wish) {
   return merit;
 }
 
+bool is_same_layout(const plan::Plan& a, const plan::Plan& b) {
+  return std::equal(a.shares.begin(), a.shares.end(), b.shares.begin(), b.shares.end(),
+                    [](const plan::Share& x, const plan::Share& y) {
+                      return x.device == y.device && x.layer_count == y.layer_count;
+                    });
+}
+
 void add_devices(const plan::Plan& plan, std::set<std::string>& devices) {
   for (const plan::Share& share : plan.shares) devices.insert(share.device);
 }
@@ -36,7 +45,7 @@ void add_devices(const plan::Plan& plan, std::set<std::string>& devices) {
 }  // namespace
 
 void Fulfilment::ask_for_plan(bool spare, TimePoint now, Actions& actions) {
-  MakePlan plan{++commons_.plans, wish_, {}, {}, {}};
+  MakePlan plan{++commons_.plans, wish_, {}, {}, {}, {}, {}};
   plan.wish.data_path = data_path_;
   sparing_ = false;
   for (const auto& [device, peer] : commons_.peers) {
@@ -48,7 +57,9 @@ void Fulfilment::ask_for_plan(bool spare, TimePoint now, Actions& actions) {
     plan.devices.push_back(device);
     if (peer.holds(wish_)) plan.holders.push_back(device);
     if (peer.card->fabric) plan.fabric.push_back(device);
+    if (peer.band != Band::normal) plan.slow[device] = speed_factor(peer.band);
   }
+  for (const plan::Plan* running : plans()) plan.running.push_back(*running);
   std::erase_if(plan.wish.plain, [this](const PlainWorker& worker) {
     return !commons_.is_free_for(this, name_of(worker));  // a stock RPC server serves one client at a time
   });
@@ -115,22 +126,46 @@ bool Fulfilment::all_available(const std::vector<plan::Plan>& replicas) const {
   });
 }
 
-void Fulfilment::change_plan(std::vector<plan::Plan> replicas, TimePoint now, Actions& actions) {
+/// Another plan has to be better than what runs is now, not than what it was once thought to be.
+void Fulfilment::predict_runs(const std::vector<plan::Plan>& predicted, Actions& actions) {
+  const double before = merit_of(plans(), wish_).decode;
+  for (Run& run : runs_) {
+    const auto same = std::find_if(predicted.begin(), predicted.end(),
+                                   [&](const plan::Plan& plan) { return is_same_layout(plan, run.plan); });
+    if (run.ended || same == predicted.end()) continue;
+    run.plan.predicted = same->predicted;
+    for (std::size_t rank = 0; rank < run.plan.shares.size(); ++rank) {
+      run.plan.shares[rank].compute = same->shares[rank].compute;
+      run.plan.shares[rank].hop = same->shares[rank].hop;
+    }
+  }
+  const double after = merit_of(plans(), wish_).decode;
+  if (std::abs(after - before) <= kWorthTelling * before) return;
+  actions.push_back(
+      Told{fmt::format("measured again: '{}' is expected to give {:.1f} instead of {:.1f} tokens/s",
+                       wish_.model, after, before)});
+}
+
+void Fulfilment::change_plan(const Planned& plan, TimePoint now, Actions& actions) {
+  std::vector<plan::Plan> replicas = *plan.replicas;
   std::vector<const plan::Plan*> others;
   others.reserve(replicas.size());
-  for (const plan::Plan& plan : replicas) others.push_back(&plan);
-  const Merit current = merit_of(plans(), wish_);
-  const Merit next = merit_of(others, wish_);
+  for (const plan::Plan& replica : replicas) others.push_back(&replica);
+  Merit current = merit_of(plans(), wish_);
+  Merit next = merit_of(others, wish_);
+  const auto told = std::pair(next.decode, current.decode);
+  if (plan.weighed)
+    std::tie(next.decode, current.decode) = std::pair(plan.weighed->replicas, plan.weighed->running);
   const bool is_better = next.wished != current.wished     ? next.wished > current.wished
                          : next.context != current.context ? next.context > current.context
                                                            : next.decode > current.decode * kWorthwhile;
   if (!is_better || !all_available(replicas)) return;
-  actions.push_back(
-      Told{fmt::format("another plan for '{}' gives {:.1f} instead of {:.1f} tokens/s: changing to it",
-                       wish_.model, next.decode, current.decode)});
+  actions.push_back(Told{fmt::format(
+      "another plan for '{}' {}gives {:.1f} instead of {:.1f} tokens/s: changing to it", wish_.model,
+      plan.weighed ? "spares what is hot or nearly empty, and " : "", told.first, told.second)});
   std::set<std::string> devices;
-  for (const plan::Plan* plan : plans()) add_devices(*plan, devices);
-  for (const plan::Plan& plan : replicas) add_devices(plan, devices);
+  for (const plan::Plan* running : plans()) add_devices(*running, devices);
+  for (const plan::Plan& replica : replicas) add_devices(replica, devices);
   hold(devices, now);
   next_plans_ = std::move(replicas);
   stop_runs(now, actions);

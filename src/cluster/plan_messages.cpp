@@ -110,6 +110,44 @@ plan::Plan read_plan(Fields& parent, const Json& value) {
   return plan;
 }
 
+void add_running(Json& value, const std::vector<plan::Plan>& running) {
+  for (const plan::Plan& plan : running) value["running"].push_back(to_json(plan));
+}
+
+std::vector<plan::Plan> read_plans(Fields& fields, const char* name, const std::vector<Json>& values) {
+  std::vector<plan::Plan> plans;
+  if (values.size() > kMostDevices) fields.fail(name, "must be at most 64");
+  for (const Json& value : values) {
+    if (!fields.ok()) break;
+    plans.push_back(read_plan(fields, value));
+  }
+  return plans;
+}
+
+std::map<std::string, double> read_slow(Fields& fields) {
+  std::map<std::string, double> slow;
+  const Json* value = fields.object_or_none("slow");
+  if (value == nullptr) return slow;
+  for (const auto& [device, part] : value->items()) {
+    const bool is_part = part.is_number() && part.get<double>() > 0 && part.get<double>() <= 1;
+    if (!is_part || slow.size() == kMostDevices) {
+      fields.fail("slow", "must be at most 64 parts above 0 and at most 1");
+      return {};
+    }
+    slow[device] = part.get<double>();
+  }
+  return slow;
+}
+
+std::optional<Planned::Weighed> read_weighed(Fields& parent) {
+  const Json* value = parent.object_or_none("weighed");
+  if (value == nullptr) return std::nullopt;
+  Fields fields(*value, "weighed");
+  const Planned::Weighed weighed{fields.number("replicas"), fields.number("running")};
+  if (!fields.ok()) parent.fail(fields.error());
+  return weighed;
+}
+
 /// Nothing when each device is there once.
 std::optional<std::string> named_twice(const std::vector<plan::Plan>& replicas) {
   std::set<std::string> devices;
@@ -124,9 +162,12 @@ std::optional<std::string> named_twice(const std::vector<plan::Plan>& replicas) 
 }  // namespace
 
 Json to_json(const PlanRequest& request) {
-  return {{"version", kPlanMessageVersion}, {"number", request.number},
-          {"wish", to_json(request.wish)},  {"cluster", to_json(request.devices)},
-          {"holders", request.holders},     {"fabric", request.fabric}};
+  Json value{{"version", kPlanMessageVersion}, {"number", request.number},
+             {"wish", to_json(request.wish)},  {"cluster", to_json(request.devices)},
+             {"holders", request.holders},     {"fabric", request.fabric}};
+  add_running(value, request.running);
+  for (const auto& [device, part] : request.slow) value["slow"][device] = part;
+  return value;
 }
 
 Result<PlanRequest> plan_request_from_json(const Json& value) {
@@ -140,6 +181,8 @@ Result<PlanRequest> plan_request_from_json(const Json& value) {
   const Json* devices = fields.object_or_none("cluster");
   if (wish == nullptr) fields.fail("wish", "is missing");
   if (devices == nullptr) fields.fail("cluster", "is missing");
+  request.running = read_plans(fields, "running", fields.list_or_none("running"));
+  request.slow = read_slow(fields);
   if (!fields.ok()) return fields.error();
   auto read_wish = wish_from_json(*wish);
   if (!read_wish) return read_wish.error();
@@ -160,6 +203,9 @@ Json to_json(const Planned& planned) {
   }
   value["replicas"] = Json::array();
   for (const plan::Plan& plan : *planned.replicas) value["replicas"].push_back(to_json(plan));
+  add_running(value, planned.running);
+  if (planned.weighed)
+    value["weighed"] = {{"replicas", planned.weighed->replicas}, {"running", planned.weighed->running}};
   return value;
 }
 
@@ -168,17 +214,14 @@ Result<Planned> planned_from_json(const Json& value) {
   check_version(fields);
   const std::uint64_t number = fields.whole("number");
   if (const Json* error = fields.object_or_none("error"); error != nullptr && fields.ok())
-    return Planned{number, error_from_json(*error)};
-  std::vector<plan::Plan> replicas;
-  for (const Json& replica : fields.list("replicas")) {
-    if (replicas.size() >= kMostDevices) fields.fail("replicas", "must be at most 64");
-    if (!fields.ok()) break;
-    replicas.push_back(read_plan(fields, replica));
-  }
+    return Planned{number, error_from_json(*error), {}, std::nullopt};
+  std::vector<plan::Plan> replicas = read_plans(fields, "replicas", fields.list("replicas"));
+  std::vector<plan::Plan> running = read_plans(fields, "running", fields.list_or_none("running"));
+  const auto weighed = read_weighed(fields);
   if (replicas.empty()) fields.fail("replicas", "must not be empty");
   if (const auto twice = named_twice(replicas)) fields.fail("replicas", "must have each device once");
   if (!fields.ok()) return fields.error();
-  return Planned{number, std::move(replicas)};
+  return Planned{number, std::move(replicas), std::move(running), weighed};
 }
 
 }  // namespace caravan::cluster

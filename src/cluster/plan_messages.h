@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ struct PlanRequest {
   plan::Cluster devices;             ///< named by id
   std::vector<std::string> holders;  ///< who can be master; names that are not among them count for nothing
   std::vector<std::string> fabric;   ///< who has the fabric's programs
+  std::vector<plan::Plan> running;   ///< to be predicted again
+  /// Devices to be taken for slower than they are: part of their speed, above 0 and at most 1.
+  std::map<std::string, double> slow;
 };
 
 Json to_json(const PlanRequest& request);

@@ -140,5 +140,44 @@ TEST(PlanMessages, HostilePlansAreRefused) {
   EXPECT_FALSE(with_share(0, "weights", -1).ok());
 }
 
+TEST(PlanMessages, WhoIsTakenForSlowAndWhatThatComesTo) {
+  PlanRequest request = some_request();
+  request.slow = {{"a", 0.25}};
+  Json asked = Json::parse(dump_json(to_json(request)));
+  EXPECT_EQ(plan_request_from_json(asked)->slow, request.slow);
+  for (const Json& bad : {Json{{"a", 0}}, Json{{"a", 1.5}}, Json{{"a", "slow"}}, Json(0.25)}) {
+    asked["slow"] = bad;
+    EXPECT_FALSE(plan_request_from_json(asked).ok()) << bad;
+  }
+  const auto weighed = with("weighed", {{"replicas", 8.5}, {"running", 5.0}});
+  ASSERT_TRUE(weighed.ok()) << weighed.error().message;
+  EXPECT_EQ(weighed->weighed->replicas, 8.5);
+  EXPECT_EQ(weighed->weighed->running, 5.0);
+  EXPECT_EQ(to_json(*weighed)["weighed"], (Json{{"replicas", 8.5}, {"running", 5.0}}));
+  EXPECT_FALSE(planned_from_json(Json::parse(kMadeV1))->weighed);
+  EXPECT_FALSE(with("weighed", {{"replicas", 8.5}}).ok());
+}
+
+TEST(PlanMessages, WhatRunsGoesThereAndComesBackPredictedAnew) {
+  const auto made = planned_from_json(Json::parse(kMadeV1));
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  EXPECT_TRUE(made->running.empty());
+  PlanRequest request = some_request();
+  request.running = *made->replicas;
+  const auto asked = plan_request_from_json(Json::parse(dump_json(to_json(request))));
+  ASSERT_TRUE(asked.ok()) << asked.error().message;
+  ASSERT_EQ(asked->running.size(), 1U);
+  EXPECT_EQ(asked->running.front().shares.at(1).layer_count, 2);
+
+  Planned planned = *made;
+  planned.running = asked->running;
+  planned.running.front().predicted.decode = 3;
+  const auto back = planned_from_json(Json::parse(dump_json(to_json(planned))));
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_DOUBLE_EQ(back->running.at(0).predicted.decode, 3);
+  EXPECT_FALSE(with("running", Json::parse(R"([{"shares":[]}])")).ok());
+  EXPECT_FALSE(with("running", Json(std::vector<Json>(65, Json::parse(kMadeV1)["replicas"][0]))).ok());
+}
+
 }  // namespace
 }  // namespace caravan::cluster

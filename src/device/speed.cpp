@@ -65,6 +65,15 @@ Result<void> check_version(const Json& value) {
 
 bool usable(double figure) { return std::isfinite(figure) && figure > 0; }
 
+bool differ(double a, double b) { return std::abs(a - b) > kNoticeable * std::max(a, b); }
+
+/// What there is, whatever it is that limits it.
+double worth(int cpus, std::optional<double> quota) {
+  return std::min(static_cast<double>(cpus), quota.value_or(cpus));
+}
+
+std::string cores(int count) { return fmt::format("{} core{}", count, count == 1 ? "" : "s"); }
+
 }  // namespace
 
 std::optional<double> Speed::rate(Quantity quantity, std::string_view type, bool plain, int thread_count,
@@ -88,6 +97,9 @@ Json to_json(const Speed& speed) {
           {"measured_at", speed.measured_at.time_since_epoch().count()},
           {"temperature", speed.temperature ? Json(*speed.temperature) : Json()},
           {"cpu_quota", speed.cpu_quota ? Json(*speed.cpu_quota) : Json()},
+          {"usable_cpus", speed.usable_cpus},
+          {"usual_threads", speed.usual_threads},
+          {"departed", speed.departed},
           {"quick", speed.quick},
           {"threads", speed.threads},
           {"measurements", std::move(measurements)}};
@@ -108,6 +120,9 @@ Result<Speed> speed_from_json(const Json& value) {
   speed.temperature = number_or_nothing("temperature");
   speed.cpu_quota = number_or_nothing("cpu_quota");
   if (speed.cpu_quota && !usable(*speed.cpu_quota)) fields.fail("cpu_quota", "must be more than 0");
+  speed.usable_cpus = fields.small_or("usable_cpus", 0);
+  speed.usual_threads = fields.small_or("usual_threads", 0);
+  speed.departed = fields.flag_or("departed", false);
   speed.quick = fields.flag_or("quick", false);
   speed.threads = read_threads(fields, value);
   speed.measurements = read_measurements(fields);
@@ -145,16 +160,41 @@ double least_share(const Speed& speed) {
   return least;
 }
 
-std::optional<std::string> needs_refresh(const Speed& speed, std::string_view engine_build, WallTime now) {
+ProcessorLimits limits_of(const CoreFacts& cores) {
+  return {static_cast<int>(cores.allowed.size()), cores.cpu_quota, cores.decode.count};
+}
+
+std::optional<std::string> limits_changed(const Speed& speed, const ProcessorLimits& limits, WallTime now) {
+  const int before = speed.usable_cpus;
+  if (before == 0 || limits.usable_cpus == 0 || now < speed.measured_at + kLimitsAge) return std::nullopt;
+  if (differ(before, limits.usable_cpus))
+    return fmt::format("it was measured when {} could be used, now there are {}", cores(before),
+                       limits.usable_cpus);
+  const double worth_before = worth(before, speed.cpu_quota);
+  const double worth_now = worth(limits.usable_cpus, limits.cpu_quota);
+  if (differ(worth_before, worth_now))
+    return fmt::format("it was measured when {:.1f} cores' worth of time could be used, now {:.1f} can",
+                       worth_before, worth_now);
+  if (speed.usual_threads > 0 && limits.usual_threads > 0 && speed.usual_threads != limits.usual_threads)
+    return fmt::format("it was measured when {} threads were best for this processor, now {} are",
+                       speed.usual_threads, limits.usual_threads);
+  return std::nullopt;
+}
+
+std::optional<std::string> needs_refresh(const Speed& speed, std::string_view engine_build,
+                                         const ProcessorLimits& limits, WallTime now) {
   if (speed.engine_build != engine_build) {
     return fmt::format("it was measured with engine {}, this one is {}", speed.engine_build, engine_build);
   }
   if (speed.measured_at > now + std::chrono::hours(24)) return "its date is in the future";
+  if (auto changed = limits_changed(speed, limits, now)) return changed;
   const auto age = std::chrono::duration_cast<std::chrono::hours>(now - speed.measured_at);
   if (age > kSpeedAge) return fmt::format("it is {} days old", age.count() / 24);
   if (age >= kDisturbedAge && least_share(speed) < kDisturbedShare) {
     return "other programs were busy while it was measured";
   }
+  if (speed.departed && age >= kDepartedAge)
+    return "it was measured because answers were not as planned, more than a day ago";
   return std::nullopt;
 }
 

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/measurement.h"
 #include "base/result.h"
+#include "device/cores.h"
 
 namespace caravan::device {
 
@@ -29,7 +30,10 @@ struct Speed {
   /// other programs do not disturb them: where less than one CPU is allowed, only that part of them is
   /// reached.
   std::optional<double> cpu_quota;
-  bool quick = false;        ///< measured in short: less exact, and without the rarer types
+  int usable_cpus = 0;    ///< that it might run on; 0: not kept, as in older files
+  int usual_threads = 0;  ///< of them to generate text with, see decode_threads; 0: not kept
+  bool departed = false;  ///< measured because answers were not as planned: it may be slow for a while only
+  bool quick = false;     ///< measured in short: less exact, and without the rarer types
   std::vector<int> threads;  ///< the counts that were tried, ascending
   std::vector<Measurement> measurements;
 
@@ -55,11 +59,29 @@ double least_share(const Speed& speed);
 /// Below it others were so busy that rates of several threads may be far too low: one that waits stops all.
 inline constexpr double kDisturbedShare = 0.85;
 
+/// How much of the processor may be used: it decides how fast the device is as much as what it is made of.
+struct ProcessorLimits {
+  int usable_cpus = 0;              ///< by affinity and cpuset; 0: the system does not tell
+  std::optional<double> cpu_quota;  ///< CPUs' worth of time; nothing: no limit is seen
+  int usual_threads = 0;
+};
+ProcessorLimits limits_of(const CoreFacts& cores);
+
+/// What is different by more than kNoticeable from what was in force when it was measured, as a sentence;
+/// nothing when nothing is, when one of the two is not known, or while it is younger than kLimitsAge: what
+/// comes and goes, as an app that is now in front and now behind, is not run after.
+inline constexpr double kNoticeable = 0.10;
+inline constexpr std::chrono::minutes kLimitsAge{10};
+std::optional<std::string> limits_changed(const Speed& speed, const ProcessorLimits& limits, WallTime now);
+
 /// Why it has to be measured again, as a sentence for people; nothing when it is good. Reasons: another
-/// engine, older than kSpeedAge, disturbed and older than kDisturbedAge, a date in the future.
+/// engine, limits_changed, older than kSpeedAge, disturbed and older than kDisturbedAge, departed and older
+/// than kDepartedAge, a date in the future.
 inline constexpr std::chrono::hours kSpeedAge{24 * 90};
 inline constexpr std::chrono::hours kDisturbedAge{1};
-std::optional<std::string> needs_refresh(const Speed& speed, std::string_view engine_build, WallTime now);
+inline constexpr std::chrono::hours kDepartedAge{24};
+std::optional<std::string> needs_refresh(const Speed& speed, std::string_view engine_build,
+                                         const ProcessorLimits& limits, WallTime now);
 
 /// Notices that a device no longer is as fast as what was measured says: each answer's speed against its
 /// prediction.

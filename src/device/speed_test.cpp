@@ -6,10 +6,14 @@
 
 #include <gtest/gtest.h>
 
+#include "device/fixture.h"
+
 namespace caravan::device {
 namespace {
 
 using namespace std::chrono_literals;
+
+const ProcessorLimits kUnknown;
 
 Speed example() {
   Speed speed;
@@ -91,12 +95,13 @@ TEST(Speed, RefusesWhatItCannotUseAndSaysWhatToDo) {
 
 TEST(Speed, IsRefreshedForAReason) {
   const Speed speed = example();
-  EXPECT_EQ(needs_refresh(speed, speed.engine_build, speed.measured_at + 1h), std::nullopt);
-  EXPECT_EQ(needs_refresh(speed, speed.engine_build, speed.measured_at + kSpeedAge), std::nullopt);
-  EXPECT_NE(needs_refresh(speed, "other", speed.measured_at)->find("other"), std::string::npos);
-  EXPECT_NE(needs_refresh(speed, speed.engine_build, speed.measured_at + kSpeedAge + 25h)->find("91 days"),
+  EXPECT_EQ(needs_refresh(speed, speed.engine_build, kUnknown, speed.measured_at + 1h), std::nullopt);
+  EXPECT_EQ(needs_refresh(speed, speed.engine_build, kUnknown, speed.measured_at + kSpeedAge), std::nullopt);
+  EXPECT_NE(needs_refresh(speed, "other", kUnknown, speed.measured_at)->find("other"), std::string::npos);
+  EXPECT_NE(needs_refresh(speed, speed.engine_build, kUnknown, speed.measured_at + kSpeedAge + 25h)
+                ->find("91 days"),
             std::string::npos);
-  EXPECT_NE(needs_refresh(speed, speed.engine_build, speed.measured_at - 48h)->find("future"),
+  EXPECT_NE(needs_refresh(speed, speed.engine_build, kUnknown, speed.measured_at - 48h)->find("future"),
             std::string::npos);
 }
 
@@ -105,10 +110,78 @@ TEST(Speed, DisturbedIsGoodForAnHour) {
   EXPECT_DOUBLE_EQ(least_share(speed), 0.99);
   speed.measurements.back().share = 0.5;
   EXPECT_DOUBLE_EQ(least_share(speed), 0.5);
-  EXPECT_EQ(needs_refresh(speed, speed.engine_build, speed.measured_at + 59min), std::nullopt);
-  EXPECT_NE(needs_refresh(speed, speed.engine_build, speed.measured_at + 1h)->find("busy"),
+  EXPECT_EQ(needs_refresh(speed, speed.engine_build, kUnknown, speed.measured_at + 59min), std::nullopt);
+  EXPECT_NE(needs_refresh(speed, speed.engine_build, kUnknown, speed.measured_at + 1h)->find("busy"),
             std::string::npos);
   EXPECT_DOUBLE_EQ(least_share(Speed{}), 1);
+}
+
+/// Measured on four cores without a limit.
+Speed on_four_cores() {
+  Speed speed = example();
+  speed.cpu_quota.reset();
+  speed.usable_cpus = speed.usual_threads = 4;
+  return speed;
+}
+
+std::string why(const Speed& speed, const ProcessorLimits& limits, std::chrono::seconds later = kLimitsAge) {
+  return needs_refresh(speed, speed.engine_build, limits, speed.measured_at + later).value_or("");
+}
+
+TEST(Speed, IsRefreshedWhenLessOrMoreOfTheProcessorMayBeUsed) {
+  Speed speed = on_four_cores();
+  EXPECT_EQ(why(speed, {4, std::nullopt, 4}), "");
+  EXPECT_EQ(why(speed, {2, std::nullopt, 2}), "it was measured when 4 cores could be used, now there are 2");
+  EXPECT_EQ(why(speed, {4, 1.5, 1}),
+            "it was measured when 4.0 cores' worth of time could be used, now 1.5 can");
+  EXPECT_EQ(why(speed, {4, std::nullopt, 2}),
+            "it was measured when 4 threads were best for this processor, now 2 are");
+  speed.cpu_quota = 1.5;
+  speed.usual_threads = 1;
+  EXPECT_EQ(why(speed, {4, 1.5, 1}), "");
+  EXPECT_NE(why(speed, {4, 3.0, 3}).find("now 3.0 can"), std::string::npos);
+  EXPECT_NE(why(speed, {4, std::nullopt, 4}).find("now 4.0 can"), std::string::npos) << "the limit is gone";
+}
+
+TEST(Speed, IsNotRefreshedForLittle) {
+  Speed speed = on_four_cores();
+  EXPECT_EQ(why(speed, {4, 3.7, 4}), "") << "within a tenth";
+  EXPECT_EQ(why(speed, {4, 64.0, 4}), "") << "a limit above what there is limits nothing";
+  EXPECT_EQ(why(speed, {2, 0.5, 1}, kLimitsAge - 1s), "") << "what comes and goes is not run after";
+}
+
+TEST(Speed, MeasuredBecauseOfAnswersIsGoodForADay) {
+  Speed speed = on_four_cores();
+  speed.departed = true;
+  EXPECT_EQ(why(speed, kUnknown, 23h), "");
+  EXPECT_NE(why(speed, kUnknown, 24h).find("answers were not as planned"), std::string::npos);
+  EXPECT_TRUE(speed_from_json(Json::parse(dump_json(to_json(speed))))->departed);
+}
+
+TEST(Speed, OfOlderFilesTheProcessorsLimitsAreNotKnown) {
+  Speed speed = on_four_cores();
+  const auto sent = [](const Json& json) { return speed_from_json(Json::parse(dump_json(json))); };
+  Json old = to_json(speed);
+  old.erase("usable_cpus");
+  old.erase("usual_threads");
+  const auto read = sent(old);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(why(*read, {1, 0.5, 1}), "");
+  EXPECT_EQ(why(speed, kUnknown), "") << "and where the system does not tell them";
+  const auto again = sent(to_json(speed));
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  EXPECT_EQ(again->usable_cpus, 4);
+  EXPECT_EQ(again->usual_threads, 4);
+}
+
+TEST(Speed, TheProcessorsLimitsAreThoseOfItsCores) {
+  const ProcessorLimits container = limits_of(read_cores(fixture_folder("container-cgroup-v2")));
+  EXPECT_EQ(container.usable_cpus, 6);
+  EXPECT_EQ(container.cpu_quota, 3.5);
+  EXPECT_EQ(container.usual_threads, 3);
+  Speed speed = on_four_cores();
+  speed.usable_cpus = 6;
+  EXPECT_NE(why(speed, container).find("now 3.5 can"), std::string::npos);
 }
 
 TEST(SpeedWatch, NoticesOnlyALastingDeparture) {

@@ -163,8 +163,8 @@ Finding speed_measured(const EngineState& state) {
 Finding speed_current(const EngineState& state) {
   if (!state.speed) return skipped("nothing was measured");
   if (const auto none = not_running(state)) return *none;
-  const auto reason = needs_refresh(*state.speed, state.facts->value().build_id, state.now);
-  if (!reason) return ok("measured with this engine");
+  const auto reason = needs_refresh(*state.speed, state.facts->value().build_id, state.limits, state.now);
+  if (!reason) return ok("measured with this engine on this much of the processor");
   return {Status::warning,
           "the measured speed is of no use any more: " + *reason,
           "the planner would plan with numbers that are wrong now",
@@ -173,8 +173,13 @@ Finding speed_current(const EngineState& state) {
 
 EngineState read_engine_state(const engine::EnginePlaces& places, const fs::path& speed) {
   const auto now = std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
-  EngineState state{engine::locate_engine(places), std::nullopt, device::load_speed(speed), now,
-                    engine::locate_fabric(),       std::nullopt};
+  EngineState state{engine::locate_engine(places),
+                    std::nullopt,
+                    device::load_speed(speed),
+                    device::limits_of(device::read_cores()),
+                    now,
+                    engine::locate_fabric(),
+                    std::nullopt};
   if (!state.files) return state;
   asio::thread_pool pool(1);
   asio::io_context loop(1);

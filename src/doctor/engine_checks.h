@@ -15,6 +15,7 @@ struct EngineState {
   Result<engine::EngineFiles> files;
   std::optional<Result<engine::EngineFacts>> facts;  ///< nothing: there are no files
   Result<device::Speed> speed;
+  device::ProcessorLimits limits;
   device::WallTime now{};
   Result<engine::FabricFiles> fabric_files;
   std::optional<Result<void>> fabric;  ///< how it went together with the engine; nothing: was not tried

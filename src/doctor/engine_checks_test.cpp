@@ -41,11 +41,9 @@ EngineState healthy() {
   device::Speed speed;
   speed.engine_build = facts.build_id;
   speed.measured_at = at(kNow - 3600);
-  return {facts.files,
-          facts,
-          speed,
-          at(kNow),
-          engine::FabricFiles{"/opt/caravan/caravan-worker", "/opt/caravan/m.so"},
+  return {facts.files,   facts,
+          speed,         {},
+          at(kNow),      engine::FabricFiles{"/opt/caravan/caravan-worker", "/opt/caravan/m.so"},
           Result<void>()};
 }
 
@@ -137,6 +135,11 @@ TEST(EngineChecks, SpeedThatIsMissingBrokenOrOld) {
   state = healthy();
   state.now = at(kNow + std::int64_t{86400} * 100);
   EXPECT_THAT(speed_current(state).found, HasSubstr("100 days old"));
+  state = healthy();
+  state.speed->usable_cpus = 4;
+  state.limits.usable_cpus = 2;
+  EXPECT_EQ(speed_current(state).status, Status::warning);
+  EXPECT_THAT(speed_current(state).found, HasSubstr("4 cores could be used, now there are 2"));
   state.speed = Error{Code::invalid, "speed.json: not JSON", ""};
   EXPECT_EQ(speed_measured(state).status, Status::warning);
   EXPECT_THAT(speed_measured(state).found, HasSubstr("not JSON"));

@@ -59,7 +59,7 @@ std::optional<TokenTotals> parse_token_totals(std::string_view page) {
   return TokenTotals{*found[0], *found[1], *found[2], *found[3], count(*found[4]), count(*found[5])};
 }
 
-void TokenRateMeter::add(const TokenTotals& totals, TimePoint now) {
+TokenTotals TokenRateMeter::add(const TokenTotals& totals, TimePoint now) {
   const TokenTotals before = seen_.value_or(TokenTotals{});
   seen_ = totals;
   const TokenTotals step{totals.prompt_tokens - before.prompt_tokens,
@@ -74,12 +74,13 @@ void TokenRateMeter::add(const TokenTotals& totals, TimePoint now) {
     seen_.reset();
     return add(totals, now);
   }
-  if (step.prompt_tokens <= 0 && step.predicted_tokens <= 0) return;
+  if (step.prompt_tokens <= 0 && step.predicted_tokens <= 0) return {};
   steps_.push_back({now, step});
   const TokenRate rate = rate_of(step);
   // A prompt ends before its answer does: often each is seen in a reading of its own.
   if (rate.decode > 0) last_.decode = rate.decode;
   if (rate.prefill > 0) last_.prefill = rate.prefill;
+  return step;
 }
 
 TokenRate TokenRateMeter::minute(TimePoint now) const {

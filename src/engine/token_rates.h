@@ -37,7 +37,8 @@ class TokenRateMeter {
  public:
   static constexpr std::chrono::seconds kWindow{60};
 
-  void add(const TokenTotals& totals, TimePoint now);
+  /// What has ended since the reading before; all zero when nothing has.
+  TokenTotals add(const TokenTotals& totals, TimePoint now);
 
   /// Of what ended between two readings last: of the last answer, when one ends at a time.
   const TokenRate& last() const { return last_; }

@@ -231,6 +231,24 @@ std::optional<double> bits_of(const std::string& type) {
   return std::nullopt;
 }
 
+void slow_down(DeviceSpeed& speed, double factor) {
+  for (auto& [type, kernel] : speed.kernels) {
+    kernel.decode /= factor;
+    kernel.decode_repacked /= factor;
+    kernel.prefill /= factor;
+    kernel.prefill_repacked /= factor;
+  }
+  speed.node_seconds *= factor;
+  speed.attention /= factor;
+  speed.attention_prefill /= factor;
+  speed.elements /= factor;
+}
+
+bool is_as_fast(const DeviceProfile& a, const DeviceProfile& b) {
+  return static_cast<const DeviceSpeed&>(a) == static_cast<const DeviceSpeed&>(b) &&
+         a.with_other_threads == b.with_other_threads;
+}
+
 KernelSpeed speed_for(const DeviceSpeed& device, const std::string& type) {
   const auto exact = device.kernels.find(type);
   if (exact != device.kernels.end()) return exact->second;

@@ -28,6 +28,8 @@ struct KernelSpeed {
   double decode_repacked = 0;   ///< bytes/s; equal to `decode` where the CPU has no repacked form
   double prefill = 0;           ///< multiply-adds/s
   double prefill_repacked = 0;  ///< multiply-adds/s
+
+  bool operator==(const KernelSpeed&) const = default;
 };
 
 /// What a device does with one number of threads.
@@ -40,6 +42,8 @@ struct DeviceSpeed {
   double attention = 0;          ///< multiply-adds/s of one query with keys and values
   double attention_prefill = 0;  ///< the same of many queries
   double elements = 0;           ///< numbers/s that the operations between the matrices write
+
+  bool operator==(const DeviceSpeed&) const = default;
 };
 
 struct DeviceProfile : DeviceSpeed {
@@ -51,6 +55,12 @@ struct DeviceProfile : DeviceSpeed {
   /// What was measured with other numbers of threads: the planner takes what is best for a model.
   std::vector<DeviceSpeed> with_other_threads;
 };
+
+/// As if everything took `factor` times as long; > 0.
+void slow_down(DeviceSpeed& speed, double factor);
+
+/// Whether a device is as fast as before, whatever its memory is.
+bool is_as_fast(const DeviceProfile& a, const DeviceProfile& b);
 
 /// Between two devices, in either direction.
 struct Link {

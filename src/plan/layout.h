@@ -41,6 +41,8 @@ class LayoutPlanner {
   /// Speeds and times of any layout: `counts` are the layers of `devices`, the master first.
   Prediction predict(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
                      Head head) const;
+  /// A plan whose ranks are the devices in the cluster's order, with the speeds and times of now.
+  Plan predicted(Plan plan) const;
 
   /// The plan of any layout, whether or not it fits: `counts` are the layers of `devices`, the master first.
   Plan plan_of(const std::vector<std::size_t>& devices, const std::vector<int>& counts, Head head) const;

@@ -109,6 +109,21 @@ Prediction LayoutPlanner::predict_fabric(const std::vector<std::size_t>& devices
   return predicted;
 }
 
+Plan LayoutPlanner::predicted(Plan plan) const {
+  std::vector<std::size_t> devices;
+  std::vector<int> counts;
+  devices.reserve(plan.shares.size());
+  counts.reserve(plan.shares.size());
+  for (Share& share : plan.shares) {
+    devices.push_back(devices.size());
+    counts.push_back(share.layer_count);
+    share.compute = share.hop = 0;
+  }
+  plan.predicted = predict(devices, counts, plan.head);
+  if (usage_.data_path == DataPath::fabric && devices.size() > 1) predict_shares(devices, plan);
+  return plan;
+}
+
 /// What `caravan trace` compares with: each share's part of a step of decode in the fabric.
 void LayoutPlanner::predict_shares(const std::vector<std::size_t>& devices, Plan& plan) const {
   std::size_t layer = 0;

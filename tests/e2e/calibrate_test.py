@@ -76,6 +76,14 @@ class CalibrateTest(CaravanTest):
         self.assertFalse(json.loads(again.stdout)["measured_now"])
         self.assertEqual(json.loads(again.stdout)["measurements"], found["measurements"])
 
+        cores = kept["usable_cpus"]
+        self.assertGreater(cores, 0)
+        self.kept.write_text(json.dumps({**kept, "usable_cpus": 3 * cores, "measured_at": kept["measured_at"] - 3600}))
+        fewer = run("calibrate", "--json", "--if-needed", "--quick", "--threads", "1", env=self.env, timeout=40)
+        self.assertEqual(fewer.returncode, 0, fewer.stderr)
+        self.assertIn(f"measured when {3 * cores} cores could be used, now there are {cores}", fewer.stderr)
+        self.assertTrue(json.loads(fewer.stdout)["measured_now"])
+
         kept["engine_build"] = "another"
         self.kept.write_text(json.dumps(kept))
         other = run("calibrate", "--json", "--if-needed", "--quick", "--threads", "1", env=self.env, timeout=40)

@@ -128,6 +128,25 @@ class HomeTest(CaravanTest):
 
 
 class UpTest(HomeTest):
+    def test_a_join_that_fails_leaves_the_node_up_as_it_was(self):
+        api, link, nobody = free_port(), free_port(), free_port()
+        before = json.loads(self.ok("up", "-d", "--json", "--name", "my tab", "--memory", "300M", "--port", str(api), "--no-discovery",
+                                    "--link-address", "127.0.0.1", "--link-port", str(link)))
+        typo = self.caravan("join", "caravan1:NOCODE")
+        self.assertNotEqual(typo.returncode, 0)
+        self.assertNotIn("started anew", typo.stdout)
+        self.assertEqual(json.loads(self.ok("up", "-d", "--json"))["pid"], before["pid"], "for a typo nothing is ended")
+
+        failed = self.caravan("join", "--peer", f"127.0.0.1:{nobody}")
+        self.assertNotEqual(failed.returncode, 0)
+        self.assertIn("is up again, in the background, as it was", failed.stdout)
+        again = json.loads(self.ok("up", "-d", "--json"))
+        self.assertEqual(again["event"], "already_up")
+        self.assertNotEqual(again["pid"], before["pid"])
+        state = again["state"]
+        self.assertEqual((state["device"], state["memory"], state["api"]), ("my tab", 300 * 2**20, before["api"]))
+        self.assertEqual(json.loads(self.ok("status", "--json"))["self"]["link_port"], link)
+
     def test_in_the_background_until_stop(self):
         said = self.ok("up", "-d", "--port", "0", "--name", "tab")
         self.assertEqual(said.count("\n"), 1, said)
