@@ -5,10 +5,13 @@
 #include <cmath>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/text.h"
 #include "base/units.h"
+#include "plan/draft.h"
 #include "plan/layout.h"
+#include "plan/tensor.h"
 
 namespace caravan::plan {
 namespace {
@@ -55,6 +58,7 @@ class Explainer {
  public:
   Explainer(Proposal& proposal, const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes)
       : proposal_(proposal),
+        model_(model),
         cluster_(cluster),
         wishes_(wishes),
         usage_(usage_of(proposal.replicas.front(), wishes.data_path)),
@@ -87,6 +91,12 @@ class Explainer {
       for (Share& share : plan.shares) share.reason = reason_of(plan, share);
     }
     const Plan& plan = proposal_.replicas.front();
+    add("{}", plan.speculation.reason);
+    if (wishes_.draft)
+      add("{}", describe(draft_outlook(model_, *wishes_.draft, cluster_, plan), wishes_.draft->name, plan));
+    const bool is_home = cluster_.devices.size() > 1 && cluster_.devices.size() <= kWeighedDevices;
+    if (is_home && proposal_.replicas.size() == 1 && usage_.data_path == DataPath::fabric)
+      add("{}", describe(tensor_outlook(work_, cluster_, usage_), cluster_, plan));
     if (plan.shares.size() < 2) return;
     const std::string& last = plan.shares.back().device;
     if (plan.data_path == DataPath::fabric) {
@@ -138,6 +148,7 @@ class Explainer {
     usage.context = plan.context;
     usage.parallel = plan.parallel;
     usage.kv = plan.kv;
+    usage.guesses = plan.speculation.is_on();
     usage.depth = std::min(usage.depth, plan.context);
     return usage;
   }
@@ -147,9 +158,23 @@ class Explainer {
     proposal_.reasons.push_back(fmt::format(format, std::forward<Values>(values)...));
   }
 
+  /// Why this number of threads.
+  std::string threads_of(const Share& share) const {
+    const auto device = std::find_if(cluster_.devices.begin(), cluster_.devices.end(),
+                                     [&](const DeviceProfile& one) { return one.name == share.device; });
+    std::vector<int> tried{device->threads};
+    for (const DeviceSpeed& other : device->with_other_threads) tried.push_back(other.threads);
+    std::sort(tried.begin(), tried.end());
+    const std::string number = fmt::format("{} thread{}", share.threads, share.threads == 1 ? "" : "s");
+    if (!device->is_measured) return number + ", its speed being a guess";
+    if (tried.size() == 1) return number + ", the only number that was measured";
+    return fmt::format("{}, the fastest for these layers of {} that were measured", number,
+                       fmt::join(tried, ", "));
+  }
+
   std::string reason_of(const Plan& plan, const Share& share) const {
     const Bytes left = minus(share.budget, share.total());
-    const std::string room = fmt::format("{} of its memory left", format_bytes(left));
+    const std::string room = fmt::format("{} of its memory left; {}", format_bytes(left), threads_of(share));
     if (plan.shares.size() == 1) return fmt::format("holds everything, {}", room);
     if (share.rank == 0) return fmt::format("master: tokens start and end here, fastest kernels; {}", room);
     return fmt::format("worker: {} of {} layers; {}", share.layer_count, work_.layers.size(), room);
@@ -212,6 +237,7 @@ class Explainer {
   }
 
   Proposal& proposal_;
+  const model::ModelFacts& model_;
   const Cluster& cluster_;
   const Wishes& wishes_;
   Usage usage_;

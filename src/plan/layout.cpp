@@ -144,7 +144,8 @@ std::optional<Plan> LayoutPlanner::best(const LayoutWishes& wishes) const {
   if (cheaper || (as_cheap && other->cut.segments.size() < best->cut.segments.size()))
     best = std::move(other);
   if (!best) return std::nullopt;
-  return make_plan(best->candidate, best->cut, best->cut.segments.size() > 1 ? best->head : Head::master);
+  if (best->cut.segments.size() == 1) best->head = Head::master;
+  return make_plan(*best, wishes);
 }
 
 int LayoutPlanner::most_layers(const LayoutWishes& wishes) const {
@@ -154,7 +155,8 @@ int LayoutPlanner::most_layers(const LayoutWishes& wishes) const {
   return most;
 }
 
-Plan LayoutPlanner::make_plan(const Candidate& candidate, const Cut& cut, Head head) const {
+Plan LayoutPlanner::make_plan(const Found& found, const LayoutWishes& wishes) const {
+  const auto& [candidate, cut, head] = found;
   const DataPath path = candidate.path;
   Plan plan;
   plan.context = usage_.context;
@@ -196,13 +198,14 @@ Plan LayoutPlanner::make_plan(const Candidate& candidate, const Cut& cut, Head h
   }
   plan.predicted = predict(devices, counts, head);
   if (path == DataPath::fabric) predict_shares(devices, plan);
+  add_speculation(devices, counts, wishes.speculation, plan);
   return plan;
 }
 
 Prediction LayoutPlanner::predict(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
                                   Head head) const {
-  const bool is_fabric = usage_.data_path == DataPath::fabric && devices.size() > 1;
-  return is_fabric ? predict_fabric(devices, counts, head) : predict_rpc(devices, counts, head);
+  return goes_through_fabric(devices) ? predict_fabric(devices, counts, head)
+                                      : predict_rpc(devices, counts, head);
 }
 
 }  // namespace caravan::plan
