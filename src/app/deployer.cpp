@@ -41,15 +41,21 @@ Json describe(const plan::Plan& plan, const std::vector<cluster::PlainWorker>& p
     if (share.hop > 0) told["hop_ms"] = share.hop * kMsInSecond;
     shares.push_back(std::move(told));
   }
-  return {{"shares", std::move(shares)},
-          {"context", plan.context},
-          {"parallel", plan.parallel},
-          {"predicted",
-           {{"decode", plan.predicted.decode},
-            {"prefill", plan.predicted.prefill},
-            {"first_token", plan.predicted.first_token},
-            {"load", plan.predicted.load},
-            {"load_again", plan.predicted.load_again}}}};
+  Json told{{"shares", std::move(shares)},
+            {"context", plan.context},
+            {"parallel", plan.parallel},
+            {"predicted",
+             {{"decode", plan.predicted.decode},
+              {"prefill", plan.predicted.prefill},
+              {"first_token", plan.predicted.first_token},
+              {"load", plan.predicted.load},
+              {"load_again", plan.predicted.load_again}}}};
+  if (plan.speculation.is_on()) {
+    told["speculation"] = {{"lookup", plan.speculation.lookup},
+                           {"draft", plan.speculation.draft},
+                           {"repeating", plan.speculation.repeating}};
+  }
+  return told;
 }
 
 }  // namespace
