@@ -16,6 +16,8 @@
 #include "cli/print.h"
 #include "cli/speculation_option.h"
 #include "engine/probe.h"
+#include "model/shape.h"
+#include "plan/recommend.h"
 
 namespace caravan::cli {
 
@@ -88,6 +90,21 @@ std::optional<PlanEngine> engine_here(const std::string& folder) {
   return found;
 }
 
+/// Which model to take instead of one that does not fit; empty when none fits or nothing is known of any.
+std::string fitting_model(const plan::Cluster& cluster) {
+  const auto shapes = model::known_shapes();
+  if (!shapes) return {};
+  plan::RecommendWishes wishes;
+  wishes.objective = plan::Objective::fit;
+  wishes.most = 1;
+  const auto found = plan::recommend(*shapes, cluster, wishes);
+  if (!found) return {};
+  const plan::Recommendation& best = found->best.front();
+  return fmt::format(
+      "; or another model: {} as {} is the most able that fits (`caravan models recommend --for fit`)",
+      best.title, best.quantization);
+}
+
 int plan_command(const Arguments& arguments) {
   auto wishes = wishes_from(arguments);
   if (!wishes) return print_error(wishes.error(), arguments.json);
@@ -101,7 +118,11 @@ int plan_command(const Arguments& arguments) {
     wishes->draft = std::move(draft->facts);
   }
   const auto proposal = plan::propose(model->facts, *cluster, *wishes);
-  if (!proposal) return print_error(proposal.error(), arguments.json);
+  if (!proposal) {
+    Error error = proposal.error();
+    if (error.code == Code::exhausted) error.hint += fitting_model(*cluster);
+    return print_error(error, arguments.json);
+  }
   std::vector<CommandLine> commands;
   if (const auto engine =
           arguments.explain || arguments.json ? engine_here(arguments.engine) : std::nullopt) {

@@ -18,6 +18,8 @@ namespace {
 
 /// More devices than this are not weighed one by one.
 constexpr std::size_t kWeighedDevices = 16;
+/// Among more, what one more or less would bring is worked out with the likeliest masters.
+constexpr std::size_t kAllMasters = 4;
 
 /// Bits a weight of whole files, as llama.cpp's quantizer makes them for usual models (engine-facts).
 struct Quantization {
@@ -36,9 +38,18 @@ bool takes_part(const Proposal& proposal, const std::string& device) {
   return false;
 }
 
+/// "11 instead of 10 tokens/s"; with decimals where they are needed to see a difference.
+std::string instead_of(double then, double now) {
+  if (format_token_rate(then) != format_token_rate(now))
+    return fmt::format("{} instead of {} tokens/s", format_token_rate(then), format_token_rate(now));
+  if (std::abs(then - now) < 0.005 * now) return fmt::format("{} tokens/s, as now", format_token_rate(now));
+  return fmt::format("{:.2f} instead of {:.2f} tokens/s", then, now);
+}
+
 Bytes minus(Bytes a, Bytes b) { return Bytes{a.count > b.count ? a.count - b.count : 0}; }
 
-/// The best single replica under the same wishes with some devices required or left out.
+/// The best single replica under the same wishes with some devices required or left out. Among several
+/// devices with the likeliest masters only, unless nothing fits there.
 std::optional<Plan> variant(const LayoutPlanner& planner, const Cluster& cluster, const Wishes& wishes,
                             const Usage& usage, const std::string& with, const std::string& without) {
   LayoutWishes layout;
@@ -50,7 +61,12 @@ std::optional<Plan> variant(const LayoutPlanner& planner, const Cluster& cluster
     };
     layout.required.push_back(is_in(wishes.use) || device.name == with);
     layout.allowed.push_back(!is_in(wishes.avoid) && device.name != without);
+    if (!wishes.masters.empty()) layout.masters.push_back(is_in(wishes.masters));
   }
+  layout.few_masters = cluster.devices.size() > kAllMasters;
+  auto plan = planner.best(layout);
+  if (plan || !layout.few_masters) return plan;
+  layout.few_masters = false;
   return planner.best(layout);
 }
 
@@ -195,20 +211,22 @@ class Explainer {
     }
     const double then = with->predicted.decode;
     if (then > now * 1.005)
-      return fmt::format("{} tokens/s with it, but a prompt would take longer", format_token_rate(then));
+      return fmt::format("{} with it, but a prompt would take longer", instead_of(then, now));
     if (then > now * 0.995) return "would change nothing";
-    return fmt::format("would slow you from {} to {} tokens/s; it is needed only for a larger model",
-                       format_token_rate(now), format_token_rate(then));
+    const std::string needed = "; it is needed only for a larger model";
+    if (format_token_rate(then) == format_token_rate(now))
+      return fmt::format("would slow you from {:.2f} to {:.2f} tokens/s{}", now, then, needed);
+    return fmt::format("would slow you from {} to {} tokens/s{}", format_token_rate(now),
+                       format_token_rate(then), needed);
   }
 
   void weigh_without(const DeviceProfile& device, double now) {
     if (cluster_.devices.size() < 2) return;
     const auto without = variant(planner_, cluster_, wishes_, usage_, "", device.name);
     proposal_.alternatives.push_back(
-        {device.name, without
-                          ? fmt::format("without {}: {} instead of {} tokens/s", device.name,
-                                        format_token_rate(without->predicted.decode), format_token_rate(now))
-                          : fmt::format("without {} it does not fit", device.name)});
+        {device.name,
+         without ? fmt::format("without {}: {}", device.name, instead_of(without->predicted.decode, now))
+                 : fmt::format("without {} it does not fit", device.name)});
   }
 
   /// Another like the device that carries most.
@@ -231,8 +249,7 @@ class Explainer {
     if (!with) return;
     const bool better = with->predicted.decode > now * 1.005;
     proposal_.alternatives.push_back(
-        {name, better ? fmt::format("with {}: {} instead of {} tokens/s", name,
-                                    format_token_rate(with->predicted.decode), format_token_rate(now))
+        {name, better ? fmt::format("with {}: {}", name, instead_of(with->predicted.decode, now))
                       : fmt::format("{} would not make one conversation faster", name)});
   }
 
@@ -250,8 +267,11 @@ LayoutWishes everything_but(const Cluster& cluster, const Wishes& wishes, const 
   layout.usage = usage;
   layout.keep_free = wishes.keep_free;
   for (const DeviceProfile& device : cluster.devices) {
-    layout.allowed.push_back(std::find(wishes.avoid.begin(), wishes.avoid.end(), device.name) ==
-                             wishes.avoid.end());
+    const auto is_in = [&](const std::vector<std::string>& list) {
+      return std::find(list.begin(), list.end(), device.name) != list.end();
+    };
+    layout.allowed.push_back(!is_in(wishes.avoid));
+    if (!wishes.masters.empty()) layout.masters.push_back(is_in(wishes.masters));
   }
   return layout;
 }

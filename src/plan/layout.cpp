@@ -120,7 +120,13 @@ HandOn LayoutPlanner::hand_on(std::size_t master, std::size_t from, std::size_t 
 std::optional<LayoutPlanner::Found> LayoutPlanner::best_with(Head head, const LayoutWishes& wishes,
                                                              std::optional<double> bound) const {
   std::optional<Found> best;
-  for (Candidate& candidate : candidates(head, wishes)) {
+  auto all = candidates(head, wishes);
+  // What the likeliest cut with any master costs spares the search for a better one with most of the others.
+  for (const Candidate& candidate : all) {
+    const auto cost = likely_cost(candidate.chain);
+    if (cost && (!bound || *cost < *bound)) bound = cost;
+  }
+  for (Candidate& candidate : all) {
     auto cut = cheapest_cut(candidate.chain, best ? std::optional<double>(best->cut.cost) : bound);
     if (!cut) continue;
     const double margin = best ? 1e-9 * best->cut.cost : 0;

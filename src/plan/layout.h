@@ -20,6 +20,7 @@ struct LayoutWishes {
   std::vector<bool> required;      ///< by device; empty: none
   std::vector<bool> allowed;       ///< by device; empty: all
   std::vector<bool> masters;       ///< by device: those that may be master; empty: all that are allowed
+  bool few_masters = false;        ///< try the likeliest only: quicker, near the optimum
   double prompt_weight = 1;        ///< prompt tokens that count like one generated token
   bool alone_if_possible = false;  ///< on one device, if any holds all
   SpeculationWish speculation = SpeculationWish::automatic;

@@ -15,6 +15,8 @@ namespace {
 constexpr int kUsualContext = 4096;
 constexpr int kLeastContext = 256;
 constexpr int kUsualThroughputSequences = 8;
+/// Among more devices, replicas beside each other are worked out with the likeliest masters.
+constexpr std::size_t kAllMasters = 16;
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -135,6 +137,7 @@ std::vector<Plan> several(const model::ModelFacts& model, const Cluster& cluster
     rest.use.clear();
     LayoutWishes layout = layout_wishes(cluster, rest, usage);
     layout.alone_if_possible = true;  // the others are for the next replica
+    layout.few_masters = cluster.devices.size() > kAllMasters;
     auto plan = fastest(planner, layout, rest);
     if (!plan) break;
     for (const Share& share : plan->shares) taken.push_back(share.device);

@@ -248,10 +248,13 @@ TEST(Planner, TakesTheNumberOfThreadsThatIsBestForTheModel) {
   DeviceSpeed six = device("", Bytes{}, 7.1);
   six.threads = 6;
   many.with_other_threads = {six, two};
+  many.is_measured = true;
   const auto model = transformer(24, mebibytes(10), mebibytes(80));
   const auto proposal = propose(model, cluster({many}), {});
   ASSERT_TRUE(proposal.ok());
   EXPECT_EQ(proposal->replicas[0].shares[0].threads, 2) << "four are slower, six hardly faster";
+  EXPECT_THAT(proposal->replicas[0].shares[0].reason,
+              HasSubstr("2 threads, the fastest for these layers of 2, 4, 6 that were measured"));
 }
 
 TEST(Planner, AKvCacheThatDoesNotFitIsQuantizedThenTheContextShrinks) {
@@ -326,6 +329,20 @@ TEST(Planner, WishesAreKept) {
   EXPECT_FALSE(propose(model, two, {.use = {"a"}, .avoid = {"a"}}).ok());
   const auto kept_free = propose(model, two, {.avoid = {"b"}, .keep_free = mebibytes(3900)});
   EXPECT_FALSE(kept_free.ok());
+}
+
+TEST(Planner, WhatThereIsInsteadKeepsToTheMasters) {
+  const auto model = transformer(24, mebibytes(10), mebibytes(80));
+  std::vector<DeviceProfile> devices;
+  for (const char* name : {"a", "b", "c", "d", "e", "f"}) devices.push_back(device(name, mebibytes(4000), 5));
+  const auto proposal = propose(model, cluster(devices), {.masters = {"a"}});
+  ASSERT_TRUE(proposal.ok()) << proposal.error().message;
+  EXPECT_THAT(proposal->alternatives,
+              Contains(testing::Field(&Alternative::what, "without a it does not fit")));
+  const auto others = propose(model, cluster(devices), {});
+  ASSERT_TRUE(others.ok());
+  EXPECT_THAT(others->alternatives,
+              Contains(testing::Field(&Alternative::what, HasSubstr("tokens/s, as now"))));
 }
 
 TEST(Planner, AFirstTokenInTimeMayCostSpeed) {

@@ -144,9 +144,9 @@ std::string describe(const TensorOutlook& outlook, const Cluster& cluster, const
   names.reserve(outlook.devices.size());
   for (const std::size_t device : outlook.devices) names.push_back(cluster.devices[device].name);
   const double now = plan.predicted.decode;
-  const std::string speeds = fmt::format(
-      "{} instead of {} tokens/s (prompts {} instead of {})", format_token_rate(outlook.decode),
-      format_token_rate(now), format_token_rate(outlook.prefill), format_token_rate(plan.predicted.prefill));
+  const std::string speeds =
+      fmt::format("{:.1f} instead of {:.1f} tokens/s (prompts {} instead of {})", outlook.decode, now,
+                  format_token_rate(outlook.prefill), format_token_rate(plan.predicted.prefill));
   if (outlook.decode > now * kWorthIt) {
     return fmt::format(
         "each layer split over {} (tensor parallelism) would give {}; `caravan serve` cannot start that yet, "
