@@ -1,7 +1,6 @@
 #include "plan/explain.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -20,14 +19,6 @@ namespace {
 constexpr std::size_t kWeighedDevices = 16;
 /// Among more, what one more or less would bring is worked out with the likeliest masters.
 constexpr std::size_t kAllMasters = 4;
-
-/// Bits a weight of whole files, as llama.cpp's quantizer makes them for usual models (engine-facts).
-struct Quantization {
-  const char* name;
-  double bits;
-};
-constexpr std::array<Quantization, 6> kQuantizations{
-    {{"Q8_0", 8.5}, {"Q6_K", 6.6}, {"Q5_K_M", 5.7}, {"Q4_K_M", 4.85}, {"Q3_K_M", 3.9}, {"Q2_K", 3.2}}};
 
 bool takes_part(const Proposal& proposal, const std::string& device) {
   for (const Plan& plan : proposal.replicas) {
@@ -262,62 +253,6 @@ class Explainer {
   LayoutPlanner planner_;
 };
 
-LayoutWishes everything_but(const Cluster& cluster, const Wishes& wishes, const Usage& usage) {
-  LayoutWishes layout;
-  layout.usage = usage;
-  layout.keep_free = wishes.keep_free;
-  for (const DeviceProfile& device : cluster.devices) {
-    const auto is_in = [&](const std::vector<std::string>& list) {
-      return std::find(list.begin(), list.end(), device.name) != list.end();
-    };
-    layout.allowed.push_back(!is_in(wishes.avoid));
-    if (!wishes.masters.empty()) layout.masters.push_back(is_in(wishes.masters));
-  }
-  return layout;
-}
-
-/// Weights shrunk to another quantization; what it computes does not matter here.
-Workload shrunk(Workload work, double factor) {
-  const auto shrink = [&](Bytes& bytes) {
-    bytes.count = static_cast<std::uint64_t>(static_cast<double>(bytes.count) * factor);
-  };
-  for (Part& layer : work.layers) shrink(layer.weights);
-  shrink(work.head.weights);
-  shrink(work.on_master);
-  shrink(work.head_on_master);
-  return work;
-}
-
-bool fits(const Workload& work, const Cluster& cluster, const Wishes& wishes, const Usage& usage) {
-  return LayoutPlanner(work, cluster, usage).most_layers(everything_but(cluster, wishes, usage)) ==
-         static_cast<int>(work.layers.size());
-}
-
-/// The largest quantization of the same model that would fit, smaller than the one at hand; empty when none
-/// does.
-std::string smaller_quantization(const Workload& work, double bits, const Cluster& cluster,
-                                 const Wishes& wishes, const Usage& usage) {
-  for (const Quantization& quantization : kQuantizations) {
-    if (quantization.bits >= bits * 0.98) continue;
-    if (fits(shrunk(work, quantization.bits / bits), cluster, wishes, usage)) return quantization.name;
-  }
-  return "";
-}
-
-int longest_context(const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes,
-                    Usage usage) {
-  const auto fits_at = [&](int context) {
-    Usage shorter = usage;
-    shorter.context = context;
-    shorter.depth = std::min(shorter.depth, context);
-    return fits(workload_of(model, shorter), cluster, wishes, shorter);
-  };
-  for (int context = usage.context / 2; context >= 256; context /= 2) {
-    if (fits_at(context)) return context;
-  }
-  return 0;
-}
-
 }  // namespace
 
 void explain(Proposal& proposal, const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes,
@@ -326,40 +261,6 @@ void explain(Proposal& proposal, const model::ModelFacts& model, const Cluster& 
   explainer.say_size(first_choice);
   explainer.say_choices();
   explainer.weigh_devices();
-}
-
-Error nothing_fits(const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes,
-                   const std::vector<Usage>& tries) {
-  Usage usage = tries.back();  // the least demanding
-  usage.parallel = wishes.parallel.value_or(1);
-  const Workload work = workload_of(model, usage);
-  const LayoutPlanner planner(work, cluster, usage);
-  const auto layout = everything_but(cluster, wishes, usage);
-  const auto n_layers = work.layers.size();
-  const auto placed = static_cast<std::size_t>(planner.most_layers(layout));
-  if (placed == n_layers) {  // it would fit, but not with the devices that were required
-    return Error{Code::exhausted,
-                 fmt::format("{} does not fit with each of: {}", model.name, join(wishes.use, ", ")),
-                 "let the planner choose: leave --use away"};
-  }
-  Bytes missing;
-  for (std::size_t l = placed; l < n_layers; ++l) missing += work.layers[l].weights + work.layers[l].kv;
-  Bytes offered;
-  for (const DeviceProfile& device : cluster.devices) offered += device.memory;
-  const std::string cause = fmt::format(
-      "{} does not fit: {} of {} layers find room at a context of {}, {} are missing ({} device{} offer {})",
-      model.name, placed, n_layers, usage.context, format_bytes(missing), cluster.devices.size(),
-      cluster.devices.size() == 1 ? "" : "s", format_bytes(offered));
-  std::vector<std::string> cures;
-  if (const int context = longest_context(model, cluster, wishes, usage); context > 0) {
-    cures.push_back(fmt::format("a context of {} would fit", context));
-  }
-  const double bits = model.bits_per_weight();
-  if (const auto smaller = smaller_quantization(work, bits, cluster, wishes, usage); !smaller.empty()) {
-    cures.push_back(fmt::format("the same model as {} would fit", smaller));
-  }
-  cures.push_back(fmt::format("a device with {} more would do", format_bytes(missing + mebibytes(64))));
-  return Error{Code::exhausted, cause, join(cures, "; or ")};
 }
 
 }  // namespace caravan::plan
