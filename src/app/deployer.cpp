@@ -44,16 +44,22 @@ Json describe(const plan::Plan& plan, const std::vector<cluster::PlainWorker>& p
       told["spared"] = why->second + ", but the others cannot do without it, or hardly";
     shares.push_back(std::move(told));
   }
-  return {{"shares", std::move(shares)},
-          {"context", plan.context},
-          {"parallel", plan.parallel},
-          {"predicted",
-           {{"decode", plan.predicted.decode},
-            {"prefill", plan.predicted.prefill},
-            {"first_token", plan.predicted.first_token},
-            {"load", plan.predicted.load},
-            {"load_again", plan.predicted.load_again},
-            {"air_ms", plan.predicted.air * kMsInSecond}}}};
+  Json told{{"shares", std::move(shares)},
+            {"context", plan.context},
+            {"parallel", plan.parallel},
+            {"predicted",
+             {{"decode", plan.predicted.decode},
+              {"prefill", plan.predicted.prefill},
+              {"first_token", plan.predicted.first_token},
+              {"load", plan.predicted.load},
+              {"load_again", plan.predicted.load_again},
+              {"air_ms", plan.predicted.air * kMsInSecond}}}};
+  if (plan.speculation.is_on()) {
+    told["speculation"] = {{"lookup", plan.speculation.lookup},
+                           {"draft", plan.speculation.draft},
+                           {"repeating", plan.speculation.repeating}};
+  }
+  return told;
 }
 
 }  // namespace

@@ -143,6 +143,7 @@ Result<engine::MasterArguments> EngineRole::Inner::open_tunnels() {
   arguments.threads = assignment.threads;
   arguments.ubatch = assignment.micro_batch;
   arguments.kv_type = assignment.kv_type;
+  arguments.guesses = {assignment.lookup, assignment.draft};
   if (assignment.head_on_last_worker) arguments.head = engine::HeadPlacement::last_worker;
   for (const cluster::WorkerEndpoint& worker : assignment.workers) {
     auto tunnel = open_tunnel(worker);

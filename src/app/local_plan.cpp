@@ -41,7 +41,8 @@ plan::Plan predicted_here(const model::ModelFacts& model, plan::Plan plan, const
   const plan::Workload work = plan::workload_of(model, usage);
   std::vector<std::size_t> devices(counts.size());
   std::iota(devices.begin(), devices.end(), std::size_t{0});
-  const plan::Plan predicted = plan::LayoutPlanner(work, cluster, usage).plan_of(devices, counts, plan.head);
+  const plan::Plan predicted = plan::LayoutPlanner(work, cluster, usage)
+                                   .plan_of(devices, counts, plan.head, plan::SpeculationWish::none);
   plan.predicted = predicted.predicted;
   for (std::size_t rank = 0; rank < plan.shares.size(); ++rank) {
     plan.shares[rank].compute = predicted.shares[rank].compute;

@@ -24,6 +24,7 @@ plan::Wishes wishes_of(const cluster::PlanRequest& request) {
   wishes.use = wish.use;
   wishes.avoid = wish.avoid;
   wishes.keep_free = wish.keep_free;
+  wishes.speculation = wish.speculation;
   wishes.masters = request.holders;
   for (const cluster::PlainWorker& worker : wish.plain) wishes.use.push_back(name_of(worker));
   // Wishes name devices that may be away, or carry another model: that must not stop the others.

@@ -16,8 +16,11 @@
 #include "cli/located_facts.h"
 #include "cli/plan_report.h"
 #include "cli/print.h"
+#include "cli/speculation_option.h"
 #include "engine/probe.h"
+#include "model/shape.h"
 #include "plan/every_layout.h"
+#include "plan/recommend.h"
 
 namespace caravan::cli {
 
@@ -41,6 +44,8 @@ struct Arguments {
   std::string devices;
   std::string objective = "latency";
   std::string data_path = "fabric";
+  std::string speculation = "auto";
+  std::string draft;
   std::string engine;
   std::string keep_free = "0";
   std::vector<std::string> use;
@@ -58,6 +63,8 @@ Result<plan::Wishes> wishes_from(const Arguments& arguments) {
   if (arguments.objective == "throughput") wishes.objective = plan::Objective::throughput;
   if (arguments.objective == "fit") wishes.objective = plan::Objective::fit;
   wishes.data_path = plan::data_path_from(arguments.data_path).value_or(plan::DataPath::fabric);
+  wishes.speculation =
+      plan::speculation_wish_from(arguments.speculation).value_or(plan::SpeculationWish::automatic);
   if (arguments.context > 0) wishes.context = arguments.context;
   if (arguments.parallel > 0) wishes.parallel = arguments.parallel;
   if (arguments.first_token > 0) wishes.first_token_within = arguments.first_token;
@@ -118,16 +125,40 @@ int every_layout(const LocatedFacts& model, const plan::Cluster& cluster, const 
   return 0;
 }
 
+/// Which model to take instead of one that does not fit; empty when none fits or nothing is known of any.
+std::string fitting_model(const plan::Cluster& cluster) {
+  const auto shapes = model::known_shapes();
+  if (!shapes) return {};
+  plan::RecommendWishes wishes;
+  wishes.objective = plan::Objective::fit;
+  wishes.most = 1;
+  const auto found = plan::recommend(*shapes, cluster, wishes);
+  if (!found) return {};
+  const plan::Recommendation& best = found->best.front();
+  return fmt::format(
+      "; or another model: {} as {} is the most able that fits (`caravan models recommend --for fit`)",
+      best.title, best.quantization);
+}
+
 int plan_command(const Arguments& arguments) {
-  const auto wishes = wishes_from(arguments);
+  auto wishes = wishes_from(arguments);
   if (!wishes) return print_error(wishes.error(), arguments.json);
   const auto cluster = cluster_from(arguments.devices);
   if (!cluster) return print_error(cluster.error(), arguments.json);
   const auto model = facts_of(arguments.model);
   if (!model) return print_error(model.error(), arguments.json);
   if (arguments.every_layout) return every_layout(*model, *cluster, *wishes, arguments);
+  if (!arguments.draft.empty()) {
+    auto draft = facts_of(arguments.draft);
+    if (!draft) return print_error(with_context(draft.error(), "--draft"), arguments.json);
+    wishes->draft = std::move(draft->facts);
+  }
   const auto proposal = plan::propose(model->facts, *cluster, *wishes);
-  if (!proposal) return print_error(proposal.error(), arguments.json);
+  if (!proposal) {
+    Error error = proposal.error();
+    if (error.code == Code::exhausted) error.hint += fitting_model(*cluster);
+    return print_error(error, arguments.json);
+  }
   const auto engine = arguments.explain || arguments.json ? engine_here(arguments.engine) : std::nullopt;
   const auto commands = lines_of(*proposal, *model, arguments, engine);
   if (!commands) return print_error(commands.error(), arguments.json);
@@ -174,6 +205,9 @@ void add_plan(CLI::App& root, const std::function<void(std::function<int()>)>& r
                    "How devices exchange results: fabric, Caravan's own, or rpc, llama.cpp's")
       ->check(CLI::IsMember({"fabric", "rpc"}))
       ->capture_default_str();
+  add_speculation_option(*command, arguments->speculation);
+  command->add_option("--draft", arguments->draft,
+                      "A small model of the same family: say what it would bring by guessing tokens");
   command->add_option("--engine", arguments->engine, "Folder of the engine's programs");
   command->add_flag("--explain", arguments->explain,
                     "Every reason, what else there would be, and the command lines");

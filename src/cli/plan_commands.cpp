@@ -36,6 +36,7 @@ engine::MasterArguments master_of(const plan::Plan& replica, const std::string& 
   master.parallel = replica.parallel;
   master.threads = std::max(1, replica.shares.front().threads);
   master.ubatch = replica.micro_batch;
+  master.guesses = {replica.speculation.lookup, replica.speculation.draft};
   if (replica.kv != model::KvType::f16) master.kv_type = model::name_of(replica.kv);
   master.head =
       replica.head == plan::Head::master ? engine::HeadPlacement::master : engine::HeadPlacement::last_worker;

@@ -94,6 +94,16 @@ Json prediction_json(const plan::Prediction& predicted) {
           {"load_again_seconds", predicted.load_again}};
 }
 
+Json speculation_json(const plan::Speculation& speculation) {
+  Json value{{"type", speculation.is_on() ? "ngram" : "none"}, {"reason", speculation.reason}};
+  if (!speculation.is_on()) return value;
+  value["lookup"] = speculation.lookup;
+  value["draft"] = speculation.draft;
+  value["tokens_per_second_repeating"] = speculation.repeating;
+  value["tokens_per_second_refused"] = speculation.refused;
+  return value;
+}
+
 Json replica_json(const plan::Plan& replica) {
   Json shares = Json::array();
   for (const plan::Share& share : replica.shares) shares.push_back(share_json(share));
@@ -104,6 +114,7 @@ Json replica_json(const plan::Plan& replica) {
           {"head", replica.head == plan::Head::master ? "master" : "last_worker"},
           {"micro_batch", replica.micro_batch},
           {"data_path", name_of(replica.data_path)},
+          {"speculation", speculation_json(replica.speculation)},
           {"predicted", prediction_json(replica.predicted)}};
 }
 

@@ -10,6 +10,7 @@
 #include "cli/cluster_command.h"
 #include "cli/plain_offers.h"
 #include "cli/print.h"
+#include "cli/speculation_option.h"
 #include "cli/status_table.h"
 #include "cli/transfer_report.h"
 #include "cli/wire_option.h"
@@ -39,6 +40,7 @@ struct Arguments {
   std::string objective = "latency";
   std::string data_path = "fabric";
   std::string wire = "f32";
+  std::string speculation = "auto";
   std::string keep_free = "0";
   std::vector<std::string> use;
   std::vector<std::string> avoid;
@@ -82,6 +84,7 @@ Result<Json> asked_from(const Arguments& arguments) {
               {"beside", arguments.beside},
               {"data_path", arguments.data_path},
               {"wire", arguments.wire},
+              {"speculation", arguments.speculation},
               {"plain", to_json(*plain)}};
 }
 
@@ -206,6 +209,7 @@ void add_serve(CLI::App& root, const std::function<void(std::function<int()>)>& 
       ->check(CLI::IsMember({"rpc", "fabric"}))
       ->capture_default_str();
   add_wire_option(*command, arguments->wire);
+  add_speculation_option(*command, arguments->speculation);
   command->add_option("--keep-free", arguments->keep_free, "Memory to leave alone on each device")
       ->capture_default_str();
   CLI::Option* beside =

@@ -106,11 +106,14 @@ asio::awaitable<Result<void>> TraceCommand::ask_model() {
   if (!state) co_return state.error();
   const auto address = parse_api_url(state->api);
   if (!address) co_return address.error();
-  const Json body{{"model", state->model},
-                  {"messages", {{{"role", "user"}, {"content", "Count from one to one hundred, in words."}}}},
-                  {"max_tokens", tokens_ + kExtraTokens},
-                  {"ignore_eos", true},
-                  {"temperature", 0}};
+  const Json body{
+      {"model", state->model},
+      {"messages", {{{"role", "user"}, {"content", "Count from one to one hundred, in words."}}}},
+      {"max_tokens", tokens_ + kExtraTokens},
+      {"ignore_eos", true},
+      // Greedy, small models repeat themselves: guessed tokens would be checked, several in a step.
+      {"temperature", 1},
+      {"seed", 1}};
   engine::HttpRequest request = app::request_for("POST", "/v1/chat/completions", dump_json(body));
   request.headers.emplace_back("Content-Type", "application/json");
   engine::HttpAddress there = *address;

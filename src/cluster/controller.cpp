@@ -229,6 +229,8 @@ Assignment Controller::assignment_for(const plan::Share& share) const {
   assignment.parallel = deployment_.plan.parallel;
   assignment.micro_batch = deployment_.plan.micro_batch;
   if (deployment_.plan.kv != model::KvType::f16) assignment.kv_type = model::name_of(deployment_.plan.kv);
+  assignment.lookup = deployment_.plan.speculation.lookup;
+  assignment.draft = deployment_.plan.speculation.draft;
   assignment.wire = deployment_.wire;
   assignment.head_on_last_worker = deployment_.plan.head == plan::Head::last_worker;
   for (const plan::Share& other : deployment_.plan.shares) {

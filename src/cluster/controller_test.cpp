@@ -108,6 +108,19 @@ TEST(Controller, StartsWorkersThenTheMasterThenServes) {
   EXPECT_EQ(scene.serving->api, "http://127.0.0.1:1");
 }
 
+TEST(Controller, TheMasterHearsWhatTheWorkersNeedNotKnow) {
+  Scene scene;
+  scene.plan.speculation.lookup = 8;
+  scene.plan.speculation.draft = 11;
+  scene.controller = Controller(Deployment{"/m.gguf", "m", scene.plan, 1}, Order{7, 1}, scene.now);
+  scene.send(Tick{});
+  scene.report("phone-2", Phase::ready);
+  scene.report("phone-3", Phase::ready);
+  EXPECT_EQ(scene.told.at("phone-1").lookup, 8);
+  EXPECT_EQ(scene.told.at("phone-1").draft, 11);
+  EXPECT_EQ(scene.told.at("phone-2").draft, 0);
+}
+
 /// Each worker but the last has a way to the next one; the master hears whose key is whose, and where.
 TEST(Controller, InTheFabricWorkersHandOnToEachOther) {
   Scene scene;

@@ -87,6 +87,7 @@ Json to_json(const Wish& wish) {
   if (!wish.plain.empty()) value["plain"] = to_json(wish.plain);
   if (wish.data_path != DataPath::fabric) value["data_path"] = name_of(wish.data_path);
   if (wish.wire != engine::WireFormat::f32) value["wire"] = name_of(wish.wire);
+  if (wish.speculation != plan::SpeculationWish::automatic) value["speculation"] = name_of(wish.speculation);
   return value;
 }
 
@@ -124,6 +125,9 @@ Result<Wish> wish_from_json(const Json& value) {
   if (!path) fields.fail("data_path", "must be rpc or fabric");
   wish.data_path = path.value_or(DataPath::rpc);
   wish.wire = read_wire(fields);
+  const auto speculation = plan::speculation_wish_from(fields.text_or("speculation", "auto"));
+  if (!speculation) fields.fail("speculation", "must be auto, none or ngram");
+  wish.speculation = speculation.value_or(plan::SpeculationWish::automatic);
   if (!fields.ok()) return fields.error();
   return wish;
 }

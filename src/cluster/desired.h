@@ -37,6 +37,7 @@ struct Wish {
   std::vector<PlainWorker> plain;                     ///< that take part, besides the devices
   DataPath data_path = DataPath::fabric;              ///< where it is possible
   engine::WireFormat wire = engine::WireFormat::f32;  ///< in the fabric
+  plan::SpeculationWish speculation = plan::SpeculationWish::automatic;
 
   bool operator==(const Wish&) const = default;
 };

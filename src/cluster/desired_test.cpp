@@ -112,6 +112,15 @@ TEST(Desired, TheWireFormatGoesThereAndBack) {
   EXPECT_EQ(desired_from_json(Json::parse(kDesiredV1))->wishes[0].wire, engine::WireFormat::f32);
 }
 
+TEST(Desired, WhetherTokensAreGuessedGoesThereAndBack) {
+  const auto none = with_wish("speculation", "none");
+  ASSERT_TRUE(none.ok()) << none.error().message;
+  EXPECT_EQ(none->wishes[0].speculation, plan::SpeculationWish::none);
+  EXPECT_EQ(to_json(none->wishes[0])["speculation"], "none");
+  EXPECT_EQ(desired_from_json(Json::parse(kDesiredV1))->wishes[0].speculation,
+            plan::SpeculationWish::automatic);
+}
+
 TEST(Desired, HostileValuesAreNamed) {
   for (const Json& value : {Json(-1), Json("1"), Json(1.5), Json(1e300), Json(std::uint64_t{1} << 53U)})
     expect_refused(with("epoch", value), "epoch");
@@ -130,6 +139,7 @@ TEST(Desired, HostileValuesAreNamed) {
   expect_refused(with_wish("size", -5), "size");
   expect_refused(with_wish("for", "world domination"), "for");
   expect_refused(with_wish("wire", "carrier pigeon"), "wire");
+  expect_refused(with_wish("speculation", "wild"), "speculation");
   expect_refused(with_wish("context", std::uint64_t{1} << 40U), "context");
   expect_refused(with_wish("use", "a"), "use");
   expect_refused(with_wish("use", Json::array({1})), "use");

@@ -85,6 +85,7 @@ void check_master(Fields& fields, const Assignment& assignment) {
   if (assignment.model_path.empty()) fields.fail("model_path", "is missing");
   if (assignment.context < 1) fields.fail("context", "must be at least 1");
   if (assignment.parallel < 1) fields.fail("parallel", "must be at least 1");
+  if (assignment.draft > 0 && assignment.lookup < 1) fields.fail("lookup", "must be at least 1");
   if (assignment.workers.size() > kMaxRanks) fields.fail("workers", "must be at most 64");
   if (assignment.layers.size() != assignment.workers.size() + 1) {
     fields.fail("layers", "must have one count for the master and one for each worker");
@@ -103,6 +104,11 @@ Order read_order(Fields& fields) { return Order{fields.whole("epoch"), fields.wh
 
 std::string_view name_of(Role role) { return name_in(kRoles, role); }
 std::string_view name_of(Phase phase) { return name_in(kPhases, phase); }
+int read_guessed(Fields& fields, const char* name) {
+  const int count = fields.small_or(name, 0);
+  if (count > kMostGuessed) fields.fail(name, "must be at most 256");
+  return count;
+}
 engine::WireFormat read_wire(Fields& fields) {
   const auto wire = engine::wire_format_from(fields.text_or("wire", "f32"));
   if (!wire) fields.fail("wire", "must be f32, f16 or q8_0");
@@ -126,6 +132,10 @@ Json to_json(const Assignment& assignment) {
   value["kv_type"] = assignment.kv_type;
   value["head_on_last_worker"] = assignment.head_on_last_worker;
   if (assignment.wire != engine::WireFormat::f32) value["wire"] = name_of(assignment.wire);
+  if (assignment.draft > 0) {
+    value["lookup"] = assignment.lookup;
+    value["draft"] = assignment.draft;
+  }
   value["layers"] = assignment.layers;
   value["workers"] = Json::array();
   for (const WorkerEndpoint& worker : assignment.workers) value["workers"].push_back(describe(worker));
@@ -162,6 +172,8 @@ Result<Assignment> assignment_from_json(const Json& value) {
     assignment.micro_batch = fields.small_or("micro_batch", 0);
     assignment.kv_type = fields.text_or("kv_type", "");
     assignment.head_on_last_worker = fields.flag_or("head_on_last_worker", false);
+    assignment.lookup = read_guessed(fields, "lookup");
+    assignment.draft = read_guessed(fields, "draft");
     assignment.wire = read_wire(fields);
     assignment.layers = read_counts(fields, "layers");
     for (const Json& worker : fields.list("workers"))

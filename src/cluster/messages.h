@@ -36,6 +36,9 @@ std::string_view name_of(Phase phase);
 
 using plan::data_path_from;
 using plan::DataPath;
+/// Guessed tokens, or those that a guess looks for: more are refused.
+inline constexpr int kMostGuessed = 256;
+int read_guessed(Fields& fields, const char* name);
 /// The field `wire`; records without one are of a time when all was f32.
 engine::WireFormat read_wire(Fields& fields);
 
@@ -74,6 +77,8 @@ struct Assignment {
   int micro_batch = 0;               ///< tokens; 0: as the engine has it
   std::string kv_type;               ///< of keys and values, "q8_0"; empty: as the engine has it
   bool head_on_last_worker = false;  ///< the output head; else it is on the master
+  int lookup = 0;                    ///< tokens that have to have occurred before, for guessing what follows
+  int draft = 0;                     ///< tokens guessed at once; 0: none
   engine::WireFormat wire = engine::WireFormat::f32;  ///< in the fabric
   std::vector<int> layers;                            ///< whole layers of each rank, the master's first
   std::vector<WorkerEndpoint> workers;                ///< rank 1 first

@@ -87,6 +87,25 @@ TEST(Messages, ASignOfTheControllerIsOptionalAndChecked) {
   }
 }
 
+TEST(Messages, GuessedTokensAreFewAndHaveSomethingToLookFor) {
+  Json json = Json::parse(kMasterNow);
+  EXPECT_EQ(assignment_of(json.dump())->draft, 0);
+  json["lookup"] = 8;
+  json["draft"] = 15;
+  const auto read = assignment_of(json.dump());
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->lookup, 8);
+  EXPECT_EQ(read->draft, 15);
+  EXPECT_EQ(dump_json(to_json(*read)), dump_json(json));
+  for (const Json& bad : {Json(-1), Json(257), Json("8"), Json(1.5)}) {
+    json["draft"] = bad;
+    EXPECT_FALSE(assignment_of(json.dump()).ok()) << bad;
+  }
+  json["draft"] = 15;
+  json["lookup"] = 0;
+  EXPECT_FALSE(assignment_of(json.dump()).ok());
+}
+
 TEST(Messages, WhatTheFabricNeedsIsOptional) {
   Json json = Json::parse(kMasterNow);
   json["data_path"] = "fabric";

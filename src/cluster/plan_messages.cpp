@@ -48,6 +48,12 @@ Json to_json(const plan::Plan& plan) {
              {"prefill", plan.predicted.prefill},
              {"first_token", plan.predicted.first_token},
              {"load", plan.predicted.load}};
+  if (plan.speculation.is_on()) {
+    value["speculation"] = {{"lookup", plan.speculation.lookup},
+                            {"draft", plan.speculation.draft},
+                            {"repeating", plan.speculation.repeating},
+                            {"refused", plan.speculation.refused}};
+  }
   if (plan.data_path == DataPath::rpc) return value;
   value["data_path"] = name_of(plan.data_path);
   value["load_again"] = plan.predicted.load_again;
@@ -81,6 +87,20 @@ void read_share(Fields& parent, const Json& value, plan::Plan& plan) {
   plan.shares.push_back(std::move(share));
 }
 
+plan::Speculation read_speculation(Fields& parent) {
+  plan::Speculation speculation;
+  const Json* value = parent.object_or_none("speculation");
+  if (value == nullptr) return speculation;
+  Fields fields(*value, "speculation");
+  speculation.lookup = read_guessed(fields, "lookup");
+  speculation.draft = read_guessed(fields, "draft");
+  speculation.repeating = fields.number_or("repeating", 0);
+  speculation.refused = fields.number_or("refused", 0);
+  if (speculation.draft > 0 && speculation.lookup < 1) fields.fail("lookup", "must be at least 1");
+  if (!fields.ok()) parent.fail(fields.error());
+  return speculation;
+}
+
 plan::Plan read_plan(Fields& parent, const Json& value) {
   Fields fields(value, "replicas[]");
   plan::Plan plan;
@@ -98,6 +118,7 @@ plan::Plan read_plan(Fields& parent, const Json& value) {
   const auto path = data_path_from(fields.text_or("data_path", "rpc"));
   if (!path) fields.fail("data_path", "must be rpc or fabric");
   plan.data_path = path.value_or(DataPath::rpc);
+  plan.speculation = read_speculation(fields);
   if (plan.context < 1) fields.fail("context", "must be at least 1");
   if (plan.parallel < 1) fields.fail("parallel", "must be at least 1");
   for (const Json& share : fields.list("shares")) {

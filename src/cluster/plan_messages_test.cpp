@@ -81,6 +81,23 @@ TEST(PlanMessages, TheDataPathIsRpcUnlessThePlanSaysOtherwise) {
   EXPECT_FALSE(with_replica("data_path", "pigeon").ok());
 }
 
+TEST(PlanMessages, SpeculationIsKeptWithinBounds) {
+  EXPECT_FALSE(planned_from_json(Json::parse(kMadeV1))->replicas->front().speculation.is_on());
+  const Json good = Json::parse(R"({"lookup":8,"draft":15,"repeating":31.5,"refused":4.5})");
+  const auto read = with_replica("speculation", good);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  const plan::Speculation& speculation = read->replicas->front().speculation;
+  EXPECT_EQ(speculation.draft, 15);
+  EXPECT_EQ(speculation.repeating, 31.5);
+  EXPECT_EQ(dump_json(to_json(*read)["replicas"][0]["speculation"]), dump_json(good));
+  for (const char* name : {"lookup", "draft"}) {
+    Json bad = good;
+    bad[name] = 257U;
+    EXPECT_FALSE(with_replica("speculation", bad).ok()) << name;
+  }
+  EXPECT_FALSE(with_replica("speculation", {{"lookup", 0U}, {"draft", 3U}}).ok());
+}
+
 TEST(PlanMessages, WhatSharesArePredictedToTakeIsKept) {
   Json json = Json::parse(kMadeV1);
   json["replicas"][0]["shares"][1]["compute"] = 0.25;

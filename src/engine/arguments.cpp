@@ -123,6 +123,14 @@ void add_memory(Arguments& arguments, const MasterArguments& wanted, const Engin
   }
 }
 
+void add_guesses(Arguments& arguments, const MasterArguments::Guesses& guesses, const EngineFlags& flags) {
+  // An engine without them answers the same, slower.
+  if (guesses.draft < 1 || !flags.takes_value("--spec-ngram-simple-size-m")) return;
+  arguments.use_if_known("--spec-type", "ngram-simple");
+  arguments.use_if_known("--spec-ngram-simple-size-n", fmt::format("{}", guesses.lookup));
+  arguments.use_if_known("--spec-ngram-simple-size-m", fmt::format("{}", guesses.draft));
+}
+
 void add_server(Arguments& arguments, const MasterArguments& wanted, const EngineFlags& flags) {
   arguments.need({"--host"}, wanted.host);
   arguments.need({"--port"}, fmt::format("{}", wanted.port));
@@ -214,6 +222,7 @@ Result<std::vector<std::string>> master_arguments(const MasterArguments& wanted,
   add_server(arguments, wanted, flags);
   arguments.need({"--threads"}, fmt::format("{}", wanted.threads));
   add_memory(arguments, wanted, flags);
+  add_guesses(arguments, wanted.guesses, flags);
   if (wanted.fabric) {
     add_stages(arguments, wanted);
   } else {

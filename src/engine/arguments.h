@@ -80,6 +80,12 @@ struct MasterArguments {
   int batch = 0;        ///< tokens; 0: as the engine has it
   int ubatch = 0;       ///< tokens; 0: as the engine has it
   std::string kv_type;  ///< of keys and values, "q8_0"; empty: as the engine has it, f16
+  /// When the last `lookup` tokens have occurred before, `draft` tokens are guessed from what followed.
+  struct Guesses {
+    int lookup = 0;
+    int draft = 0;  ///< 0: none are
+  };
+  Guesses guesses;
   /// Nothing: llama.cpp's RPC. With it `workers` are not told to llama-server, they are in the plan; the
   /// master's own layers, when it has any, are the first stage.
   std::optional<FabricUse> fabric;

@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/text.h"
 #include "engine/testing.h"
 
 namespace caravan::engine {
@@ -38,6 +39,21 @@ TEST(Arguments, SplitOfWholeLayers) {
   EXPECT_EQ(gpu_layers({0, 15, 15}), 31);
   EXPECT_EQ(build_tensor_split_string({30}), "");
   EXPECT_EQ(gpu_layers({30}), 0);
+}
+
+TEST(Arguments, GuessesOnlyWhereTheEngineTakesThem) {
+  MasterArguments wanted;
+  wanted.model = "/m.gguf";
+  wanted.layers = {30};
+  const auto line = [&wanted](const std::string& help) {
+    const auto made = master_arguments(wanted, flags_of(help), RpcDeviceNames::by_number);
+    return made ? " " + join(*made, " ") + " " : made.error().message;
+  };
+  EXPECT_THAT(line("llama-server_help"), Not(HasSubstr("--spec")));
+  wanted.guesses = {8, 15};
+  EXPECT_THAT(line("llama-server_help"), HasSubstr(" --spec-type ngram-simple --spec-ngram-simple-size-n 8 "
+                                                   "--spec-ngram-simple-size-m 15 "));
+  EXPECT_THAT(line("llama-server_help_older"), Not(HasSubstr("--spec")));
 }
 
 TEST(Arguments, StagesOfTheFabric) {

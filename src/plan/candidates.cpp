@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kManyDevices = 16;  ///< beyond, only the likeliest masters are tried
 constexpr std::size_t kLikelyMasters = 8;
+constexpr std::size_t kFewMasters = 2;
 
 bool is_allowed(const LayoutWishes& wishes, std::size_t device) {
   return wishes.allowed.empty() || wishes.allowed[device];
@@ -186,7 +187,8 @@ std::vector<std::size_t> LayoutPlanner::masters(const LayoutWishes& wishes) cons
   for (std::size_t i = 0; i < cluster_.devices.size(); ++i) {
     if (is_allowed(wishes, i) && (wishes.masters.empty() || wishes.masters[i])) all.push_back(i);
   }
-  if (all.size() <= kManyDevices) return all;
+  const std::size_t most = wishes.few_masters ? kFewMasters : kLikelyMasters;
+  if (all.size() <= (wishes.few_masters ? kFewMasters : kManyDevices)) return all;
   const auto seconds = [&](std::size_t device) {
     const auto& decode = repacked_[device].decode;
     double sum = repacked_[device].head_decode;
@@ -199,14 +201,14 @@ std::vector<std::size_t> LayoutPlanner::masters(const LayoutWishes& wishes) cons
   std::sort(by_speed.begin(), by_speed.end());
   std::vector<std::size_t> likely;
   for (const auto& [_, device] : by_speed) {
-    if (likely.size() < kLikelyMasters / 2) likely.push_back(device);
+    if (likely.size() < most / 2) likely.push_back(device);
   }
   std::stable_sort(all.begin(), all.end(), [&](std::size_t a, std::size_t b) {
     return cluster_.devices[a].memory > cluster_.devices[b].memory;
   });
   for (const std::size_t device : all) {
     const bool known = std::find(likely.begin(), likely.end(), device) != likely.end();
-    if (likely.size() < kLikelyMasters && !known) likely.push_back(device);
+    if (likely.size() < most && !known) likely.push_back(device);
   }
   return likely;
 }

@@ -93,12 +93,13 @@ double hash_seconds(Bytes weights) { return static_cast<double>(weights.count) /
 Bytes process_overhead(const Workload& work, const ProcessRole& role) {
   const bool is_rpc = role.data_path == DataPath::rpc;
   const Workload::Compute& sizes = is_rpc ? work.compute : work.small_compute;
-  const Bytes compute = role.has_head ? sizes.with_head : sizes.without;
+  const Bytes head = sizes.with_head + work.guesses;
+  const Bytes compute = role.has_head ? head : sizes.without;
   if (is_rpc) return (role.is_master ? kMasterProcess : kWorkerProcess) + compute;
   if (!role.is_master) return kFabricWorkerProcess + compute;
   // What its own layers need is in another process than what its head needs.
   const Bytes its_worker = role.has_layers ? kFabricWorkerProcess + sizes.without : Bytes{};
-  return kMasterProcess + (role.has_head ? sizes.with_head : Bytes{}) + its_worker;
+  return kMasterProcess + (role.has_head ? head : Bytes{}) + its_worker;
 }
 
 }  // namespace caravan::plan

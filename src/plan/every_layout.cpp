@@ -56,7 +56,7 @@ class Enumeration {
   void add(const std::vector<std::size_t>& devices, const std::vector<int>& counts) {
     for (const Head head : {Head::master, Head::last_worker}) {
       if (devices.size() == 1 && head == Head::last_worker) continue;
-      Plan plan = planner_.plan_of(devices, counts, head);
+      Plan plan = planner_.plan_of(devices, counts, head, SpeculationWish::none);
       const bool fits = std::all_of(plan.shares.begin(), plan.shares.end(),
                                     [](const Share& share) { return share.total() <= share.budget; });
       if (fits) all.push_back(std::move(plan));

@@ -1,28 +1,24 @@
 #include "plan/explain.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/text.h"
 #include "base/units.h"
+#include "plan/draft.h"
 #include "plan/layout.h"
+#include "plan/tensor.h"
 
 namespace caravan::plan {
 namespace {
 
 /// More devices than this are not weighed one by one.
 constexpr std::size_t kWeighedDevices = 16;
-
-/// Bits a weight of whole files, as llama.cpp's quantizer makes them for usual models (engine-facts).
-struct Quantization {
-  const char* name;
-  double bits;
-};
-constexpr std::array<Quantization, 6> kQuantizations{
-    {{"Q8_0", 8.5}, {"Q6_K", 6.6}, {"Q5_K_M", 5.7}, {"Q4_K_M", 4.85}, {"Q3_K_M", 3.9}, {"Q2_K", 3.2}}};
+/// Among more, what one more or less would bring is worked out with the likeliest masters.
+constexpr std::size_t kAllMasters = 4;
 
 bool takes_part(const Proposal& proposal, const std::string& device) {
   for (const Plan& plan : proposal.replicas) {
@@ -33,9 +29,18 @@ bool takes_part(const Proposal& proposal, const std::string& device) {
   return false;
 }
 
+/// "11 instead of 10 tokens/s"; with decimals where they are needed to see a difference.
+std::string instead_of(double then, double now) {
+  if (format_token_rate(then) != format_token_rate(now))
+    return fmt::format("{} instead of {} tokens/s", format_token_rate(then), format_token_rate(now));
+  if (std::abs(then - now) < 0.005 * now) return fmt::format("{} tokens/s, as now", format_token_rate(now));
+  return fmt::format("{:.2f} instead of {:.2f} tokens/s", then, now);
+}
+
 Bytes minus(Bytes a, Bytes b) { return Bytes{a.count > b.count ? a.count - b.count : 0}; }
 
-/// The best single replica under the same wishes with some devices required or left out.
+/// The best single replica under the same wishes with some devices required or left out. Among several
+/// devices with the likeliest masters only, unless nothing fits there.
 std::optional<Plan> variant(const LayoutPlanner& planner, const Cluster& cluster, const Wishes& wishes,
                             const Usage& usage, const std::string& with, const std::string& without) {
   LayoutWishes layout;
@@ -47,7 +52,12 @@ std::optional<Plan> variant(const LayoutPlanner& planner, const Cluster& cluster
     };
     layout.required.push_back(is_in(wishes.use) || device.name == with);
     layout.allowed.push_back(!is_in(wishes.avoid) && device.name != without);
+    if (!wishes.masters.empty()) layout.masters.push_back(is_in(wishes.masters));
   }
+  layout.few_masters = cluster.devices.size() > kAllMasters;
+  auto plan = planner.best(layout);
+  if (plan || !layout.few_masters) return plan;
+  layout.few_masters = false;
   return planner.best(layout);
 }
 
@@ -55,6 +65,7 @@ class Explainer {
  public:
   Explainer(Proposal& proposal, const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes)
       : proposal_(proposal),
+        model_(model),
         cluster_(cluster),
         wishes_(wishes),
         usage_(usage_of(proposal.replicas.front(), wishes.data_path)),
@@ -87,6 +98,12 @@ class Explainer {
       for (Share& share : plan.shares) share.reason = reason_of(plan, share);
     }
     const Plan& plan = proposal_.replicas.front();
+    add("{}", plan.speculation.reason);
+    if (wishes_.draft)
+      add("{}", describe(draft_outlook(model_, *wishes_.draft, cluster_, plan), wishes_.draft->name, plan));
+    const bool is_home = cluster_.devices.size() > 1 && cluster_.devices.size() <= kWeighedDevices;
+    if (is_home && proposal_.replicas.size() == 1 && usage_.data_path == DataPath::fabric)
+      add("{}", describe(tensor_outlook(work_, cluster_, usage_), cluster_, plan));
     if (plan.shares.size() < 2) return;
     const std::string& last = plan.shares.back().device;
     if (plan.data_path == DataPath::fabric) {
@@ -138,6 +155,7 @@ class Explainer {
     usage.context = plan.context;
     usage.parallel = plan.parallel;
     usage.kv = plan.kv;
+    usage.guesses = plan.speculation.is_on();
     usage.depth = std::min(usage.depth, plan.context);
     return usage;
   }
@@ -147,9 +165,23 @@ class Explainer {
     proposal_.reasons.push_back(fmt::format(format, std::forward<Values>(values)...));
   }
 
+  /// Why this number of threads.
+  std::string threads_of(const Share& share) const {
+    const auto device = std::find_if(cluster_.devices.begin(), cluster_.devices.end(),
+                                     [&](const DeviceProfile& one) { return one.name == share.device; });
+    std::vector<int> tried{device->threads};
+    for (const DeviceSpeed& other : device->with_other_threads) tried.push_back(other.threads);
+    std::sort(tried.begin(), tried.end());
+    const std::string number = fmt::format("{} thread{}", share.threads, share.threads == 1 ? "" : "s");
+    if (!device->is_measured) return number + ", its speed being a guess";
+    if (tried.size() == 1) return number + ", the only number that was measured";
+    return fmt::format("{}, the fastest for these layers of {} that were measured", number,
+                       fmt::join(tried, ", "));
+  }
+
   std::string reason_of(const Plan& plan, const Share& share) const {
     const Bytes left = minus(share.budget, share.total());
-    const std::string room = fmt::format("{} of its memory left", format_bytes(left));
+    const std::string room = fmt::format("{} of its memory left; {}", format_bytes(left), threads_of(share));
     if (plan.shares.size() == 1) return fmt::format("holds everything, {}", room);
     if (share.rank == 0) return fmt::format("master: tokens start and end here, fastest kernels; {}", room);
     return fmt::format("worker: {} of {} layers; {}", share.layer_count, work_.layers.size(), room);
@@ -170,20 +202,22 @@ class Explainer {
     }
     const double then = with->predicted.decode;
     if (then > now * 1.005)
-      return fmt::format("{} tokens/s with it, but a prompt would take longer", format_token_rate(then));
+      return fmt::format("{} with it, but a prompt would take longer", instead_of(then, now));
     if (then > now * 0.995) return "would change nothing";
-    return fmt::format("would slow you from {} to {} tokens/s; it is needed only for a larger model",
-                       format_token_rate(now), format_token_rate(then));
+    const std::string needed = "; it is needed only for a larger model";
+    if (format_token_rate(then) == format_token_rate(now))
+      return fmt::format("would slow you from {:.2f} to {:.2f} tokens/s{}", now, then, needed);
+    return fmt::format("would slow you from {} to {} tokens/s{}", format_token_rate(now),
+                       format_token_rate(then), needed);
   }
 
   void weigh_without(const DeviceProfile& device, double now) {
     if (cluster_.devices.size() < 2) return;
     const auto without = variant(planner_, cluster_, wishes_, usage_, "", device.name);
     proposal_.alternatives.push_back(
-        {device.name, without
-                          ? fmt::format("without {}: {} instead of {} tokens/s", device.name,
-                                        format_token_rate(without->predicted.decode), format_token_rate(now))
-                          : fmt::format("without {} it does not fit", device.name)});
+        {device.name,
+         without ? fmt::format("without {}: {}", device.name, instead_of(without->predicted.decode, now))
+                 : fmt::format("without {} it does not fit", device.name)});
   }
 
   /// Another like the device that carries most.
@@ -206,71 +240,18 @@ class Explainer {
     if (!with) return;
     const bool better = with->predicted.decode > now * 1.005;
     proposal_.alternatives.push_back(
-        {name, better ? fmt::format("with {}: {} instead of {} tokens/s", name,
-                                    format_token_rate(with->predicted.decode), format_token_rate(now))
+        {name, better ? fmt::format("with {}: {}", name, instead_of(with->predicted.decode, now))
                       : fmt::format("{} would not make one conversation faster", name)});
   }
 
   Proposal& proposal_;
+  const model::ModelFacts& model_;
   const Cluster& cluster_;
   const Wishes& wishes_;
   Usage usage_;
   Workload work_;
   LayoutPlanner planner_;
 };
-
-LayoutWishes everything_but(const Cluster& cluster, const Wishes& wishes, const Usage& usage) {
-  LayoutWishes layout;
-  layout.usage = usage;
-  layout.keep_free = wishes.keep_free;
-  for (const DeviceProfile& device : cluster.devices) {
-    layout.allowed.push_back(std::find(wishes.avoid.begin(), wishes.avoid.end(), device.name) ==
-                             wishes.avoid.end());
-  }
-  return layout;
-}
-
-/// Weights shrunk to another quantization; what it computes does not matter here.
-Workload shrunk(Workload work, double factor) {
-  const auto shrink = [&](Bytes& bytes) {
-    bytes.count = static_cast<std::uint64_t>(static_cast<double>(bytes.count) * factor);
-  };
-  for (Part& layer : work.layers) shrink(layer.weights);
-  shrink(work.head.weights);
-  shrink(work.on_master);
-  shrink(work.head_on_master);
-  return work;
-}
-
-bool fits(const Workload& work, const Cluster& cluster, const Wishes& wishes, const Usage& usage) {
-  return LayoutPlanner(work, cluster, usage).most_layers(everything_but(cluster, wishes, usage)) ==
-         static_cast<int>(work.layers.size());
-}
-
-/// The largest quantization of the same model that would fit, smaller than the one at hand; empty when none
-/// does.
-std::string smaller_quantization(const Workload& work, double bits, const Cluster& cluster,
-                                 const Wishes& wishes, const Usage& usage) {
-  for (const Quantization& quantization : kQuantizations) {
-    if (quantization.bits >= bits * 0.98) continue;
-    if (fits(shrunk(work, quantization.bits / bits), cluster, wishes, usage)) return quantization.name;
-  }
-  return "";
-}
-
-int longest_context(const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes,
-                    Usage usage) {
-  const auto fits_at = [&](int context) {
-    Usage shorter = usage;
-    shorter.context = context;
-    shorter.depth = std::min(shorter.depth, context);
-    return fits(workload_of(model, shorter), cluster, wishes, shorter);
-  };
-  for (int context = usage.context / 2; context >= 256; context /= 2) {
-    if (fits_at(context)) return context;
-  }
-  return 0;
-}
 
 }  // namespace
 
@@ -280,40 +261,6 @@ void explain(Proposal& proposal, const model::ModelFacts& model, const Cluster& 
   explainer.say_size(first_choice);
   explainer.say_choices();
   explainer.weigh_devices();
-}
-
-Error nothing_fits(const model::ModelFacts& model, const Cluster& cluster, const Wishes& wishes,
-                   const std::vector<Usage>& tries) {
-  Usage usage = tries.back();  // the least demanding
-  usage.parallel = wishes.parallel.value_or(1);
-  const Workload work = workload_of(model, usage);
-  const LayoutPlanner planner(work, cluster, usage);
-  const auto layout = everything_but(cluster, wishes, usage);
-  const auto n_layers = work.layers.size();
-  const auto placed = static_cast<std::size_t>(planner.most_layers(layout));
-  if (placed == n_layers) {  // it would fit, but not with the devices that were required
-    return Error{Code::exhausted,
-                 fmt::format("{} does not fit with each of: {}", model.name, join(wishes.use, ", ")),
-                 "let the planner choose: leave --use away"};
-  }
-  Bytes missing;
-  for (std::size_t l = placed; l < n_layers; ++l) missing += work.layers[l].weights + work.layers[l].kv;
-  Bytes offered;
-  for (const DeviceProfile& device : cluster.devices) offered += device.memory;
-  const std::string cause = fmt::format(
-      "{} does not fit: {} of {} layers find room at a context of {}, {} are missing ({} device{} offer {})",
-      model.name, placed, n_layers, usage.context, format_bytes(missing), cluster.devices.size(),
-      cluster.devices.size() == 1 ? "" : "s", format_bytes(offered));
-  std::vector<std::string> cures;
-  if (const int context = longest_context(model, cluster, wishes, usage); context > 0) {
-    cures.push_back(fmt::format("a context of {} would fit", context));
-  }
-  const double bits = model.bits_per_weight();
-  if (const auto smaller = smaller_quantization(work, bits, cluster, wishes, usage); !smaller.empty()) {
-    cures.push_back(fmt::format("the same model as {} would fit", smaller));
-  }
-  cures.push_back(fmt::format("a device with {} more would do", format_bytes(missing + mebibytes(64))));
-  return Error{Code::exhausted, cause, join(cures, "; or ")};
 }
 
 }  // namespace caravan::plan

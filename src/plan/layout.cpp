@@ -120,7 +120,13 @@ HandOn LayoutPlanner::hand_on(std::size_t master, std::size_t from, std::size_t 
 std::optional<LayoutPlanner::Found> LayoutPlanner::best_with(Head head, const LayoutWishes& wishes,
                                                              std::optional<double> bound) const {
   std::optional<Found> best;
-  for (Candidate& candidate : candidates(head, wishes)) {
+  auto all = candidates(head, wishes);
+  // What the likeliest cut with any master costs spares the search for a better one with most of the others.
+  for (const Candidate& candidate : all) {
+    const auto cost = likely_cost(candidate.chain);
+    if (cost && (!bound || *cost < *bound)) bound = cost;
+  }
+  for (Candidate& candidate : all) {
     auto cut = cheapest_cut(candidate.chain, best ? std::optional<double>(best->cut.cost) : bound);
     if (!cut) continue;
     const double margin = best ? 1e-9 * best->cut.cost : 0;
@@ -153,7 +159,7 @@ std::optional<Plan> LayoutPlanner::best(const LayoutWishes& wishes) const {
     devices.push_back(best->candidate.members[segment.carrier]);
     counts.push_back(segment.count);
   }
-  return plan_of(devices, counts, segments.size() > 1 ? best->head : Head::master);
+  return plan_of(devices, counts, segments.size() > 1 ? best->head : Head::master, wishes.speculation);
 }
 
 int LayoutPlanner::most_layers(const LayoutWishes& wishes) const {
@@ -164,7 +170,7 @@ int LayoutPlanner::most_layers(const LayoutWishes& wishes) const {
 }
 
 Plan LayoutPlanner::plan_of(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
-                            Head head) const {
+                            Head head, SpeculationWish speculation) const {
   const DataPath path = devices.size() > 1 ? usage_.data_path : DataPath::rpc;
   Plan plan;
   plan.context = usage_.context;
@@ -203,13 +209,14 @@ Plan LayoutPlanner::plan_of(const std::vector<std::size_t>& devices, const std::
   }
   plan.predicted = predict(devices, counts, head);
   if (path == DataPath::fabric) predict_shares(devices, plan);
+  add_speculation(devices, counts, speculation, plan);
   return plan;
 }
 
 Prediction LayoutPlanner::predict(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
                                   Head head) const {
-  const bool is_fabric = usage_.data_path == DataPath::fabric && devices.size() > 1;
-  return is_fabric ? predict_fabric(devices, counts, head) : predict_rpc(devices, counts, head);
+  return goes_through_fabric(devices) ? predict_fabric(devices, counts, head)
+                                      : predict_rpc(devices, counts, head);
 }
 
 }  // namespace caravan::plan

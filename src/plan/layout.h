@@ -20,8 +20,10 @@ struct LayoutWishes {
   std::vector<bool> required;      ///< by device; empty: none
   std::vector<bool> allowed;       ///< by device; empty: all
   std::vector<bool> masters;       ///< by device: those that may be master; empty: all that are allowed
+  bool few_masters = false;        ///< try the likeliest only: quicker, near the optimum
   double prompt_weight = 1;        ///< prompt tokens that count like one generated token
   bool alone_if_possible = false;  ///< on one device, if any holds all
+  SpeculationWish speculation = SpeculationWish::automatic;
 };
 
 /// Works out layouts of one workload on one cluster, for the data path that the usage says. Keeps references:
@@ -45,7 +47,12 @@ class LayoutPlanner {
   Plan predicted(Plan plan) const;
 
   /// The plan of any layout, whether or not it fits: `counts` are the layers of `devices`, the master first.
-  Plan plan_of(const std::vector<std::size_t>& devices, const std::vector<int>& counts, Head head) const;
+  Plan plan_of(const std::vector<std::size_t>& devices, const std::vector<int>& counts, Head head,
+               SpeculationWish speculation) const;
+
+  /// Of such a layout, one step in which each sequence has so many tokens.
+  double step_seconds(const std::vector<std::size_t>& devices, const std::vector<int>& counts, Head head,
+                      int tokens) const;
 
  private:
   /// What one device costs with weights in one layout.
@@ -87,6 +94,10 @@ class LayoutPlanner {
   std::vector<Candidate> candidates(Head head, const LayoutWishes& wishes) const;
   std::optional<Found> best_with(Head head, const LayoutWishes& wishes, std::optional<double> bound) const;
   std::vector<std::size_t> masters(const LayoutWishes& wishes) const;
+  void add_speculation(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
+                       SpeculationWish wish, Plan& plan) const;
+  bool goes_through_fabric(const std::vector<std::size_t>& devices) const;
+  double way_seconds(std::size_t master, std::size_t from, std::size_t to, int tokens) const;
   Prediction predict_rpc(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
                          Head head) const;
   Prediction predict_fabric(const std::vector<std::size_t>& devices, const std::vector<int>& counts,

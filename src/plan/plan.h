@@ -10,6 +10,7 @@
 #include "model/gguf.h"
 #include "model/memory_need.h"
 #include "plan/data_path.h"
+#include "plan/speculation.h"
 
 namespace caravan::plan {
 
@@ -70,8 +71,9 @@ struct Plan {
   DataPath data_path = DataPath::rpc;  ///< between its devices; of one alone it says nothing
   Head head = Head::master;
   model::KvType kv = model::KvType::f16;
-  int micro_batch = 0;  ///< tokens; 0: as the engine has it
-  Prediction predicted;
+  int micro_batch = 0;   ///< tokens; 0: as the engine has it
+  Prediction predicted;  ///< without anything that repeats
+  Speculation speculation;
   /// True when the master alone could carry the whole model: splitting it only shows how, it does not help.
   bool fits_on_master = false;
 };

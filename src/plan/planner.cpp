@@ -15,6 +15,8 @@ namespace {
 constexpr int kUsualContext = 4096;
 constexpr int kLeastContext = 256;
 constexpr int kUsualThroughputSequences = 8;
+/// Among more devices, replicas beside each other are worked out with the likeliest masters.
+constexpr std::size_t kAllMasters = 16;
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -52,7 +54,7 @@ std::vector<bool> marks(const Cluster& cluster, const std::vector<std::string>& 
 }
 
 /// What to try, the best first: the context asked for, or the usual one and less; each with the KV cache in
-/// full and then quantized.
+/// full and then quantized, and each of these with room for guessing tokens and then without.
 std::vector<Usage> usages(const model::ModelFacts& model, const Wishes& wishes) {
   const int trained = model.context_length > 0
                           ? static_cast<int>(std::min<std::uint64_t>(model.context_length, 1U << 20U))
@@ -74,6 +76,10 @@ std::vector<Usage> usages(const model::ModelFacts& model, const Wishes& wishes) 
       usage.kv = kv;
       usage.data_path = wishes.data_path;
       usage.depth = std::min(usage.depth, context);
+      usage.guesses = wishes.speculation != SpeculationWish::none;
+      all.push_back(usage);
+      if (!usage.guesses) continue;
+      usage.guesses = false;
       all.push_back(usage);
     }
   }
@@ -84,6 +90,7 @@ LayoutWishes layout_wishes(const Cluster& cluster, const Wishes& wishes, const U
   LayoutWishes layout;
   layout.usage = usage;
   layout.keep_free = wishes.keep_free;
+  layout.speculation = wishes.speculation;
   layout.required = marks(cluster, wishes.use, true);
   layout.allowed = marks(cluster, wishes.avoid, false);
   if (!wishes.masters.empty()) layout.masters = marks(cluster, wishes.masters, true);
@@ -130,6 +137,7 @@ std::vector<Plan> several(const model::ModelFacts& model, const Cluster& cluster
     rest.use.clear();
     LayoutWishes layout = layout_wishes(cluster, rest, usage);
     layout.alone_if_possible = true;  // the others are for the next replica
+    layout.few_masters = cluster.devices.size() > kAllMasters;
     auto plan = fastest(planner, layout, rest);
     if (!plan) break;
     for (const Share& share : plan->shares) taken.push_back(share.device);

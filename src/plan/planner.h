@@ -26,9 +26,11 @@ struct Wishes {
   std::optional<int> context;    ///< tokens for each sequence; nothing: 4096, or less where that does not fit
   std::optional<int> parallel;   ///< sequences at once in all; nothing: 1, for throughput 8
   std::vector<std::string> use;  ///< each of these devices takes part
-  std::vector<std::string> avoid;            ///< none of these does
-  std::vector<std::string> masters;          ///< only these have the model's file; empty: any can be master
-  Bytes keep_free;                           ///< on each device
+  std::vector<std::string> avoid;    ///< none of these does
+  std::vector<std::string> masters;  ///< only these have the model's file; empty: any can be master
+  Bytes keep_free;                   ///< on each device
+  SpeculationWish speculation = SpeculationWish::automatic;
+  std::optional<model::ModelFacts> draft;    ///< say what this small model would bring by guessing
   std::optional<double> first_token_within;  ///< seconds, for a prompt of kReferencePrompt tokens
 };
 

@@ -202,10 +202,13 @@ TEST(Planner, TakesTheNumberOfThreadsThatIsBestForTheModel) {
   DeviceSpeed six = device("", Bytes{}, 7.1);
   six.threads = 6;
   many.with_other_threads = {six, two};
+  many.is_measured = true;
   const auto model = transformer(24, mebibytes(10), mebibytes(80));
   const auto proposal = propose(model, cluster({many}), {});
   ASSERT_TRUE(proposal.ok());
   EXPECT_EQ(proposal->replicas[0].shares[0].threads, 2) << "four are slower, six hardly faster";
+  EXPECT_THAT(proposal->replicas[0].shares[0].reason,
+              HasSubstr("2 threads, the fastest for these layers of 2, 4, 6 that were measured"));
 }
 
 TEST(Planner, AKvCacheThatDoesNotFitIsQuantizedThenTheContextShrinks) {
@@ -239,7 +242,7 @@ TEST(Planner, WhatDoesNotFitSaysWhatWould) {
   EXPECT_EQ(proposal.error().code, Code::exhausted);
   EXPECT_THAT(proposal.error().message, HasSubstr("of 32 layers find room"));
   EXPECT_THAT(proposal.error().hint, HasSubstr("Q2_K would fit"));
-  EXPECT_THAT(proposal.error().hint, HasSubstr("more would do"));
+  EXPECT_THAT(proposal.error().hint, HasSubstr("one more device with"));
 }
 
 TEST(Planner, ThroughputRunsAReplicaOnEachDeviceThatHoldsTheModel) {

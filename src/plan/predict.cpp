@@ -5,11 +5,64 @@
 
 namespace caravan::plan {
 
+bool LayoutPlanner::goes_through_fabric(const std::vector<std::size_t>& devices) const {
+  return usage_.data_path == DataPath::fabric && devices.size() > 1;
+}
+
+double LayoutPlanner::way_seconds(std::size_t master, std::size_t from, std::size_t to, int tokens) const {
+  if (from == master || link(from, to)) return hand_on_seconds(*link(from, to), work_.width, tokens);
+  return way_seconds(master, master, from, tokens) + way_seconds(master, master, to, tokens);
+}
+
+double LayoutPlanner::step_seconds(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
+                                   Head head, int tokens) const {
+  const bool is_fabric = goes_through_fabric(devices);
+  const std::size_t master = devices.front();
+  const int all = tokens * usage_.parallel;
+  double step = 0;
+  std::size_t layer = 0;
+  for (std::size_t k = 0; k < devices.size(); ++k) {
+    const auto layout = is_fabric || k == 0 ? WeightLayout::repacked : WeightLayout::plain;
+    const DeviceSpeed& speed = *costs(devices[k], layout).speed;
+    for (int n = 0; n < counts[k]; ++n, ++layer)
+      step += decode_seconds(speed, work_.layers[layer], layout, all);
+    const bool has_head = head == Head::master ? k == 0 : k + 1 == devices.size();
+    if (has_head) step += decode_seconds(speed, work_.head, layout, all);
+    if (k == 0) continue;
+    if (is_fabric) {
+      step += way_seconds(master, devices[k - 1], devices[k], all);
+    } else {
+      step += hop(master, devices[k], has_head ? work_.vocabulary : work_.width, all);
+    }
+  }
+  // Alone and with RPC choosing one token is in nothing that was measured; of several it counts.
+  if (!is_fabric) return step + sampling_seconds(work_.vocabulary, all - usage_.parallel);
+  if (head == Head::master) step += sampling_seconds(work_.vocabulary, all);
+  return step + hand_on_seconds(*link(master, devices.back()), head == Head::master ? work_.width : 1, all);
+}
+
+void LayoutPlanner::add_speculation(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
+                                    SpeculationWish wish, Plan& plan) const {
+  Share& at_head = plan.head == Head::master ? plan.shares.front() : plan.shares.back();
+  at_head.overhead.count -= work_.guesses.count;
+  const Bytes used = at_head.total();
+  SpeculationQuestion question;
+  question.wish = wish;
+  question.step_seconds = [&](int tokens) { return step_seconds(devices, counts, plan.head, tokens); };
+  question.parallel = usage_.parallel;
+  question.micro_batch = plan.micro_batch;
+  question.vocabulary = work_.vocabulary;
+  question.room = Bytes{at_head.budget.count - std::min(used.count, at_head.budget.count)};
+  question.can_take_back = !work_.recurrent;
+  question.worker_samples = goes_through_fabric(devices) && plan.head == Head::last_worker;
+  plan.speculation = choose_speculation(question);
+  at_head.overhead += memory_of_guesses(work_.vocabulary, usage_.parallel, plan.speculation.draft);
+}
+
 Prediction LayoutPlanner::predict_rpc(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
                                       Head head) const {
   Prediction predicted;
   const int micro = micro_batch(DataPath::rpc, head, devices.size());
-  double step = 0;
   double batch_sum = 0;
   double batch_slowest = 0;
   std::size_t layer = 0;
@@ -22,15 +75,11 @@ Prediction LayoutPlanner::predict_rpc(const std::vector<std::size_t>& devices, c
     Bytes weights;
     for (int n = 0; n < counts[k]; ++n, ++layer) {
       const std::size_t kind = kind_of_layer_[layer];
-      step += own.decode[kind];
       stage += micro == kUsualMicroBatch ? own.prefill[kind] : own.small_prefill[kind];
       weights += work_.layers[layer].weights;
     }
-    if (has_head) step += own.head_decode;
     if (has_head) predicted.first_token += own.head_prefill;
     if (k > 0) {
-      const double result = has_head ? work_.vocabulary : work_.width;
-      step += hop(devices[0], devices[k], result, usage_.parallel);
       stage += hop(devices[0], devices[k], has_head ? 0 : work_.width, micro);
       if (has_head) weights += work_.head.weights;
       predicted.load += send_seconds(*link(devices[0], devices[k]), weights);
@@ -46,7 +95,7 @@ Prediction LayoutPlanner::predict_rpc(const std::vector<std::size_t>& devices, c
   const double prompt = overlaps ? batch_sum + (n_batches - 1) * batch_slowest : n_batches * batch_sum;
   predicted.first_token += prompt;
   predicted.prefill = kReferencePrompt / prompt;
-  predicted.decode = usage_.parallel / step;
+  predicted.decode = usage_.parallel / step_seconds(devices, counts, head, 1);
   predicted.load_again = predicted.load;
   return predicted;
 }
@@ -58,12 +107,6 @@ Prediction LayoutPlanner::predict_fabric(const std::vector<std::size_t>& devices
   const std::size_t master = devices.front();
   const std::size_t last = devices.back();
   const Link back = *link(master, last);
-  const auto way = [&](std::size_t from, std::size_t to) { return hand_on(master, from, to, 0); };
-  // The way of one micro-batch, without that of one token.
-  const auto batch_way = [&](std::size_t from, std::size_t to) {
-    return hand_on(master, from, to, 1).cost - way(from, to).cost;
-  };
-  double step = 0;
   double fill = 0;
   double slowest = 0;
   double reading = 0;
@@ -74,17 +117,15 @@ Prediction LayoutPlanner::predict_fabric(const std::vector<std::size_t>& devices
     double stage = 0;
     Bytes weights;
     for (int n = 0; n < counts[k]; ++n, ++layer) {
-      step += own.decode[kind_of_layer_[layer]];
       stage += own.small_prefill[kind_of_layer_[layer]];
       weights += work_.layers[layer].weights;
     }
     fill += stage;
     if (k > 0) {
-      const double hop = way(devices[k - 1], devices[k]).cost;
-      step += hop;
+      const double hop = hand_on(master, devices[k - 1], devices[k], 0).cost;
       predicted.air += hop - back.handling;  // every way has the same
-      fill += batch_way(devices[k - 1], devices[k]);
-      stage += way(devices[k - 1], devices[k]).load;
+      fill += way_seconds(master, devices[k - 1], devices[k], kOverlappingMicroBatch);
+      stage += hand_on(master, devices[k - 1], devices[k], 0).load;
       if (k + 1 == devices.size() && head == Head::last_worker) weights += work_.head.weights;
       sending += send_seconds(*link(master, devices[k]), weights);
     }
@@ -94,16 +135,13 @@ Prediction LayoutPlanner::predict_fabric(const std::vector<std::size_t>& devices
   }
   const double floats = head == Head::master ? work_.width : 1;
   const DeviceCosts& at_head = costs(head == Head::master ? master : last, WeightLayout::repacked);
-  const double way_back = hand_on_seconds(back, floats, usage_.parallel);
-  step += at_head.head_decode + way_back;
-  predicted.air += way_back - back.handling;
-  if (head == Head::master) step += sampling_seconds(work_.vocabulary, usage_.parallel);
+  predicted.air += hand_on_seconds(back, floats, usage_.parallel) - back.handling;
   fill += hand_on_seconds(back, floats, 1);
   const double n_batches = static_cast<double>(kReferencePrompt) / kOverlappingMicroBatch;
   const double prompt = fill + (n_batches - 1) * slowest;
   predicted.first_token = prompt + at_head.head_prefill;
   predicted.prefill = kReferencePrompt / prompt;
-  predicted.decode = usage_.parallel / step;
+  predicted.decode = usage_.parallel / step_seconds(devices, counts, head, 1);
   predicted.load_again = fabric_start_seconds() + reading;
   predicted.load = predicted.load_again + hash_seconds(work_.weights) + sending;
   return predicted;
@@ -120,7 +158,7 @@ Plan LayoutPlanner::predicted(Plan plan) const {
     share.compute = share.hop = 0;
   }
   plan.predicted = predict(devices, counts, plan.head);
-  if (usage_.data_path == DataPath::fabric && devices.size() > 1) predict_shares(devices, plan);
+  if (goes_through_fabric(devices)) predict_shares(devices, plan);
   return plan;
 }
 

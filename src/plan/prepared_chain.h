@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <deque>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -96,10 +95,14 @@ void extend(const Prepared& chain, const Row& before, std::size_t i, const HandO
   const auto& costs = chain.cost_sums[i];
   const auto& sizes = chain.size_sums;
   const Carrier& carrier = chain.carrier(i);
-  std::deque<std::size_t> candidates;  // of `from`, the cheapest in front
   const auto worth = [&](std::size_t from) { return before[from] - costs[from]; };
-  for (std::size_t l = 1; l <= chain.layers; ++l) {
-    while (!candidates.empty() && worth(candidates.back()) >= worth(l - 1)) candidates.pop_back();
+  std::size_t first = 0;
+  while (first < chain.layers && before[first] == kNever) ++first;
+  std::vector<std::size_t> candidates;  // of `from`, from `front` on, the cheapest first
+  candidates.reserve(chain.layers - first);
+  std::size_t front = 0;
+  for (std::size_t l = first + 1; l <= chain.layers; ++l) {
+    while (candidates.size() > front && worth(candidates.back()) >= worth(l - 1)) candidates.pop_back();
     candidates.push_back(l - 1);
     const bool whole = l == chain.layers;
     if (whole && !chain.tail_fits(i)) return;
@@ -107,10 +110,10 @@ void extend(const Prepared& chain, const Row& before, std::size_t i, const HandO
     const auto too_much = [&](std::size_t from) {
       return sizes[l] - sizes[from] > room || chain.load(i, from, l) + way.load > chain.limit;
     };
-    while (!candidates.empty() && too_much(candidates.front())) candidates.pop_front();
-    if (candidates.empty() || before[candidates.front()] == kNever) continue;
-    take(l, candidates.front(),
-         worth(candidates.front()) + costs[l] + way.cost + (whole ? carrier.tail_cost : 0.0));
+    while (front < candidates.size() && too_much(candidates[front])) ++front;
+    if (front == candidates.size() || before[candidates[front]] == kNever) continue;
+    take(l, candidates[front],
+         worth(candidates[front]) + costs[l] + way.cost + (whole ? carrier.tail_cost : 0.0));
   }
 }
 

@@ -117,7 +117,7 @@ TEST(Recommend, SaysWhatTheNextLargerModelNeeds) {
   const auto small = recommend(shapes(), phones(), wishes);
   ASSERT_TRUE(small.ok() && small->next.has_value());
   EXPECT_THAT(small->next->needs, HasSubstr("are missing"));
-  EXPECT_THAT(small->next->cure, HasSubstr("more would do"));
+  EXPECT_THAT(small->next->cure, HasSubstr("one more device with"));
   for (const Recommendation& made : small->best) EXPECT_LT(made.download, small->next->download);
 
   const auto slow = recommend(shapes(), cluster({device("a", mebibytes(64000), 20)}), {});

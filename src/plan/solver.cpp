@@ -193,29 +193,52 @@ double least_load(const Prepared& chain) {
   return all / static_cast<double>(chain.n_carriers());
 }
 
+/// That no cut can be below: each layer where it is cheapest.
+double least_cost(const Prepared& chain) {
+  double all = chain.carrier(0).entry + chain.source->slowest * least_load(chain);
+  for (std::size_t l = 0; l < chain.layers; ++l) {
+    double least = kNever;
+    for (const Carrier& carrier : chain.source->carriers) least = std::min(least, carrier.cost[l]);
+    all += least;
+  }
+  return all;
+}
+
 }  // namespace
 
 /// The cheapest cut without regard to loads; then the cheapest whose loads are all below that one's heaviest,
-/// and so on: the optimum is among these, and nothing better comes once the rest alone costs as much as the
-/// best of them.
+/// and so on: the optimum is among these. What follows costs at least as much besides its slowest segment as
+/// what was found before, so only loads that make up for that are looked at.
 std::optional<Cut> cheapest_cut(const Chain& chain, std::optional<double> bound) {
   Prepared prepared(chain);
   const double least = chain.slowest * least_load(prepared);
   const double wanted = bound.value_or(kNever);
+  double rest = least_cost(prepared) - least;  // that no cut is below
+  if (is_less(wanted, rest + least)) return std::nullopt;
   const bool is_large = prepared.n_carriers() - 1 > kExactWorkers;
   std::optional<Cut> best;
   for (int pass = 0; !is_large || pass < kMostPasses; ++pass) {
-    auto cut = cheapest_within_limit(prepared, std::min(wanted, best ? best->cost : kNever));
+    const double most = std::min(wanted, best ? best->cost : kNever) * (1 + 1e-9);
+    if (chain.slowest > 0 && most != kNever)
+      prepared.limit = std::min(prepared.limit, (most - rest) / chain.slowest);
+    auto cut = cheapest_within_limit(prepared, most - least);
     if (!cut) break;
-    const double rest = cut->cost;
+    rest = cut->cost;
     const double load = heaviest(prepared, *cut);
     cut->cost += chain.slowest * load;
     if (is_better(cut, best)) best = std::move(cut);
     if (chain.slowest <= 0 || !is_less(rest + least, std::min(wanted, best->cost))) break;
-    prepared.limit = load * (1 - 1e-9);
+    prepared.limit = std::min(prepared.limit, load * (1 - 1e-9));
   }
   if (best && is_less(wanted, best->cost)) return std::nullopt;
   return best;
+}
+
+std::optional<double> likely_cost(const Chain& chain) {
+  const Prepared prepared(chain);
+  const auto cut = cut_in_likely_orders(prepared);
+  if (!cut) return std::nullopt;
+  return cut->cost + chain.slowest * heaviest(prepared, *cut);
 }
 
 int most_layers(const Chain& chain) {

@@ -59,6 +59,9 @@ inline constexpr std::size_t kExactHandOns = 7;
 /// makes it faster.
 std::optional<Cut> cheapest_cut(const Chain& chain, std::optional<double> bound = std::nullopt);
 
+/// What a cut costs that is found quickly, perhaps not the cheapest one: a bound for others.
+std::optional<double> likely_cost(const Chain& chain);
+
 /// The largest number of layers that fit together, with the tail on the master or on a worker: for telling
 /// what is missing.
 int most_layers(const Chain& chain);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/catalogue.h"
+#include "plan/speculation.h"
 
 namespace caravan::plan {
 namespace {
@@ -75,6 +76,17 @@ Workload::Compute compute_of(const model::ModelFacts& model, const Usage& usage,
   return compute;
 }
 
+/// Each has its own keys and values: the least that any layer has.
+int kv_heads_of(const model::ModelFacts& model) {
+  std::uint64_t least = 0;
+  for (const model::LayerFacts& layer : model.layer_facts) {
+    if (!layer.has_attention()) continue;
+    const std::uint64_t heads = layer.key_length > 0 ? layer.key_width / layer.key_length : 0;
+    least = least == 0 ? heads : std::min(least, heads);
+  }
+  return static_cast<int>(std::min<std::uint64_t>(least, 1U << 20U));
+}
+
 Part head_part(const model::ModelFacts& model) {
   Part head;
   head.weights = model.head;
@@ -99,6 +111,10 @@ Workload workload_of(const model::ModelFacts& model, const Usage& usage) {
   work.width = static_cast<double>(model.embedding_length);
   work.vocabulary = static_cast<double>(model.vocabulary);
   work.weights = model.weights();
+  work.kv_heads = kv_heads_of(model);
+  work.recurrent = std::any_of(model.layer_facts.begin(), model.layer_facts.end(),
+                               [](const model::LayerFacts& layer) { return layer.is_recurrent(); });
+  if (usage.guesses && !work.recurrent) work.guesses = memory_of_guesses(work.vocabulary, usage.parallel);
   work.compute = compute_of(model, usage, kUsualMicroBatch);
   work.small_compute = compute_of(model, usage, kOverlappingMicroBatch);
   return work;

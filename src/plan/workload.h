@@ -41,17 +41,21 @@ struct Usage {
   model::KvType kv = model::KvType::f16;
   int depth = 512;                     ///< tokens of context at which speeds are predicted
   DataPath data_path = DataPath::rpc;  ///< between devices
+  bool guesses = false;                ///< keep room for the logits of tokens that are guessed ahead
 };
 
 struct Workload {
   std::string model;
   std::vector<Part> layers;
   Part head;
-  Bytes on_master;        ///< besides layers and head: embeddings, norms
-  Bytes head_on_master;   ///< what the head adds there: nothing when it is the embedding
-  double width = 0;       ///< floats that go from layer to layer for a token
-  double vocabulary = 0;  ///< floats that come out of the head
-  Bytes weights;          ///< all
+  Bytes on_master;         ///< besides layers and head: embeddings, norms
+  Bytes head_on_master;    ///< what the head adds there: nothing when it is the embedding
+  double width = 0;        ///< floats that go from layer to layer for a token
+  double vocabulary = 0;   ///< floats that come out of the head
+  Bytes weights;           ///< all
+  Bytes guesses;           ///< where the head is: logits of as many guessed tokens as are worth it at least
+  int kv_heads = 0;        ///< least of any layer with attention; 0: not known
+  bool recurrent = false;  ///< has layers whose state cannot be taken back by some tokens
   /// Compute buffers of a process with all layers, by whether it has the head: an upper bound for one with
   /// some of them.
   struct Compute {

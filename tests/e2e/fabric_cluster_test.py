@@ -44,7 +44,7 @@ class FabricClusterTest(DevicesTest):
         expected = one.ask()
         self.assertIn("Paris", expected)
         self.assertNotIn("caravan-worker", programs(self.lab, 2))
-        self.serve(phones)
+        self.serve(phones, "--speculation", "ngram")
         for phone in phones:
             self.assertIn("caravan-worker", programs(self.lab, phone.number))
             self.assertNotIn("ggml-rpc-server", programs(self.lab, phone.number))
@@ -55,6 +55,7 @@ class FabricClusterTest(DevicesTest):
         log = (one.home / "llama-server.log").read_text(errors="replace")
         for stage in range(3):
             self.assertIn(f"assigned to device Caravan{stage}", log)
+        self.assertIn("adding speculative implementation 'ngram-simple'", log)
         # Results come back from the last worker only: what the first one computes goes on from there.
         first, last = (tunnel["received"] for tunnel in self.master_traffic(one))  # in order of rank
         self.assertLess(first * 10, last)

@@ -99,8 +99,8 @@ class PlanTest(CaravanTest):
             path.touch(0o600)
             path.write_text(text)
 
-    def run_as_planned(self, plan):
-        """Layers by device, as the engine's log has them."""
+    def start_as_planned(self, plan):
+        """Where llama-server answers, and its log."""
         lines, api = self.on_loopback(plan)
         for number, (arguments, environment) in enumerate(lines[:-1]):
             self.start(arguments, self.folder / f"worker-{number}.log", environment)
@@ -118,6 +118,11 @@ class PlanTest(CaravanTest):
             except OSError:
                 return False
         wait_for(ready, "llama-server to be ready")
+        return api, log
+
+    def run_as_planned(self, plan):
+        """Layers by device, as the engine's log has them."""
+        api, log = self.start_as_planned(plan)
         status, body, _ = call(f"{api}/completion", {"prompt": "The capital of France is", "n_predict": 4, "temperature": 0})
         self.assertEqual(status, 200)
         self.assertTrue(json.loads(body)["content"])
@@ -182,6 +187,30 @@ class PlanTest(CaravanTest):
         self.assertIn("too many layouts", self.plan(three, "--every-layout", "--json").stdout)
         self.assertEqual(self.plan(devices, "--every-layout").returncode, 2, "not for people")
 
+    def test_tokens_guessed_ahead_change_no_text(self):
+        devices = {"devices": [{"name": name, "kind": "midrange", "memory": "300M", "threads": 1} for name in NAMES[:2]], "link": {"profile": "wifi5"}}
+        words = "one two three four five six seven eight red green blue dark "
+        for path in ("rpc", "fabric"):
+            replies = {}
+            for speculation in ("none", "ngram"):
+                done = self.plan(devices, "--json", "--context", "512", "--data-path", path, "--speculation", speculation,
+                                 "--use", ",".join(NAMES[:2]))
+                self.assertEqual(done.returncode, 0, done.stdout)
+                plan = json.loads(done.stdout)
+                self.assertEqual(len(plan["replicas"][0]["shares"]), 2)
+                self.assertEqual(plan["replicas"][0]["speculation"]["type"], speculation)
+                self.assertIn(plan["replicas"][0]["speculation"]["reason"], plan["reasons"])
+                api, _ = self.start_as_planned(plan)
+                status, body, _ = call(f"{api}/completion", {"prompt": words * 3, "n_predict": 24, "temperature": 0})
+                self.assertEqual(status, 200, body)
+                replies[speculation] = json.loads(body)
+                self.doCleanups()
+                self.setUp()
+            with self.subTest(path):
+                self.assertEqual(replies["ngram"]["content"], replies["none"]["content"])
+                self.assertNotIn("draft_n", replies["none"]["timings"])
+                self.assertGreater(replies["ngram"]["timings"]["draft_n_accepted"], 10, "the text repeats what was said")
+
     def test_the_text_says_why(self):
         devices = {"devices": [{"name": "new", "kind": "flagship", "memory": "2G"}, {"name": "old", "kind": "budget", "memory": "2G"}]}
         done = self.plan(devices, "--explain")
@@ -192,7 +221,7 @@ class PlanTest(CaravanTest):
     def test_what_cannot_be_is_refused_with_a_cure(self):
         tiny = {"devices": [{"name": "tiny", "kind": "budget", "memory": "100M"}]}
         for devices, options, code, cause, cure in [
-                (tiny, [], 1, "layers find room", "more would do"),
+                (tiny, [], 1, "layers find room", "one more device with"),
                 ({"devices": [{"name": "x", "kind": "fridge", "memory": "1G"}]}, [], 2, "fridge", ""),
                 (tiny, ["--use", "tinny"], 2, "tinny", "tiny"),
                 (tiny, ["--for", "fun"], 2, "--for", "--help")]:
