@@ -182,11 +182,7 @@ int Chat::talk() {
   LineReader reader(STDIN_FILENO);
   int exit_code = 0;
   while (!ended_) {
-    if (interactive_) {
-      fmt::print("{}", kPrompt);
-      std::fflush(stdout);
-    }
-    const auto line = reader.next();
+    const auto line = reader.next(interactive_ ? kPrompt : "");
     if (interactive_ && (!line || !*line)) fmt::print("\n");
     if (!line) {
       const bool by_person = interactive_ && line.error().code == Code::interrupted;

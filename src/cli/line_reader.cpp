@@ -6,6 +6,9 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+
+#include <fmt/format.h>
 
 #include "base/files.h"
 #include "cli/interrupt.h"
@@ -54,9 +57,13 @@ std::optional<std::string> LineReader::take_line() {
   return line;
 }
 
-Result<std::optional<std::string>> LineReader::next() {
+Result<std::optional<std::string>> LineReader::next(std::string_view prompt) {
   const SignalsHeld held;
   const InterruptFlag interrupt;
+  if (!prompt.empty()) {
+    fmt::print("{}", prompt);
+    std::fflush(stdout);
+  }
   std::array<char, 4096> piece{};
   for (;;) {
     if (auto line = take_line()) return line;

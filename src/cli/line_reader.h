@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
@@ -15,8 +16,9 @@ class LineReader {
 
   /// The next line without its end; nothing at the end of the input. Blocks. Code::interrupted: SIGINT,
   /// SIGTERM or SIGHUP came while it waited (they only matter then). Code::exhausted: a line of more than 1
-  /// MiB.
-  Result<std::optional<std::string>> next();
+  /// MiB. `prompt` is printed to stdout once such a signal would be noticed: whoever reads it may press
+  /// Ctrl-C.
+  Result<std::optional<std::string>> next(std::string_view prompt = {});
 
  private:
   std::optional<std::string> take_line();
