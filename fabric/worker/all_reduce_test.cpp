@@ -154,6 +154,25 @@ TEST(FabricAllReduce, SmallOnesInARowAreReadByWhoAddsUp) {
     EXPECT_EQ(*group.master(i).fetch({1, 0, 4}), bytes_of({59049})) << "three to the power of 10";
 }
 
+TEST(FabricAllReduce, WhoReadsByItselfGoesOnWhileTheConnectionsThreadWakes) {
+  Group group(2, 1);
+  // In each turn the reading is taken over, the first small one wakes the thread that read until then, and a
+  // hand-off of the other kind gives the reading back to it.
+  for (std::uint64_t tag = 1; tag <= 1000; tag += 6) {
+    for (std::uint64_t each = tag; each < tag + 4; ++each) {
+      for (std::uint32_t i = 0; i < 2; ++i) group.master(i).say(Reduce{each, 3, 3, {1, 0, 4}});
+    }
+    for (std::uint32_t i = 0; i < 2; ++i) {
+      group.master(i).say(Send{tag + 4 + i, 1 - i, Format::as_is, {1, 0, 4}});
+      group.master(1 - i).say(Receive{tag + 4 + i, i, {1, 0, 4}});
+    }
+    for (std::uint32_t i = 0; i < 2; ++i) {
+      const auto got = group.master(i).fetch({1, 0, 4});
+      ASSERT_TRUE(got.ok()) << "after " << tag << ": " << got.error().message;
+    }
+  }
+}
+
 TEST(FabricAllReduce, OneThatWaitsForAnotherForgetsItWhenItsMasterGoes) {
   Group group(2, 4);
   for (std::uint32_t i = 0; i < 2; ++i) group.master(i).say(Reduce{1, 3, 3, {1, 0, 16}});

@@ -37,7 +37,7 @@ Error Inlet::serve() {
 bool Inlet::take_over() {
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock.owns_lock()) return false;
-  if (!taken_ && failed_) return false;
+  if (failed_) return false;
   taken_ = true;
   // Its own thread may be about to wait for the channel: nothing may be gone from there but what is taken.
   reader_.read_ahead(false);

@@ -19,7 +19,8 @@ class Inlet {
   /// The connection's own thread: reads while nobody else does, until the connection ends or `take` fails.
   Error serve();
 
-  /// True when the caller reads from now on, until give_back(). Does not block. While it holds, serve() does
+  /// True when the caller reads from now on, until give_back(); false when its own thread has it at this
+  /// moment, and goes on reading. Not by one who reads already. Does not block. While it holds, serve() does
   /// not return.
   bool take_over();
   /// Who has taken over: reads one frame; false when there will be no more, or none until `deadline`.

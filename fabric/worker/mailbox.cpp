@@ -132,10 +132,14 @@ bool Mailbox::is_whole(const ParcelName& name) const {
 Inlet* Mailbox::take_over(const ParcelName& name) {
   // Under the lock: an inlet that is attached lives, and one that was taken over goes on living.
   const auto found = inlets_.find({name.session, name.stage});
-  if (found == inlets_.end() || !found->second->take_over()) return nullptr;
-  if (std::find(taken_over_.begin(), taken_over_.end(), found->second) == taken_over_.end())
-    taken_over_.push_back(found->second);
-  return found->second;
+  if (found == inlets_.end()) return nullptr;
+  Inlet* const inlet = found->second;
+  // Whoever has it does not ask again: its own thread may just be looking whether it may read, in which case
+  // it could not be taken, and nobody would read.
+  if (std::find(taken_over_.begin(), taken_over_.end(), inlet) != taken_over_.end()) return inlet;
+  if (!inlet->take_over()) return nullptr;
+  taken_over_.push_back(inlet);
+  return inlet;
 }
 
 Result<Parcel> Mailbox::take_directly(const ParcelName& name, SteadyTime deadline) {

@@ -16,6 +16,10 @@
 #include "fabric/worker/server.h"
 #include "fabric/worker/stored_weights.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 namespace {
 
 using caravan::Error;
@@ -53,6 +57,16 @@ Result<std::unique_ptr<Weights>> open_weights(const Options& options, std::share
   return std::make_unique<Weights>(std::move(local), std::move(*store));
 }
 
+/// What a master's frames and weights went through goes back to the system. glibc keeps it for each thread
+/// that there was; other systems' allocators give it back by themselves. For the whole process, so it is the
+/// program's to do: glibc must not be asked by two threads at a time where another allocator stands before
+/// its own (a sanitizer's), for then both prepare it.
+void return_memory() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
+
 /// SIGINT and SIGTERM, blocked in this thread and those that it starts, so that they wait for sigwait.
 sigset_t block_signals() {
   sigset_t signals;
@@ -84,6 +98,7 @@ Result<void> run(const Options& options) {
                      &say);
   models.wait(kModelsFirst);
   Server server({*key, engine_build()}, options.settings, weights, &say);
+  server.after_each_master(&return_memory);
   for (const std::string& address : options.listen) {
     auto listener = Listener::open(address, options.settings.addresses);
     if (!listener) return listener.error();

@@ -1,9 +1,6 @@
 #include "fabric/worker/server.h"
 
 #include <poll.h>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 #include <new>
 #include <system_error>
@@ -25,20 +22,14 @@ constexpr Milliseconds kLookAgain{10};
 /// How often a listening thread looks whether it should end.
 constexpr int kPollMilliseconds = 200;
 
-/// What a master's frames and weights went through goes back to the system. glibc keeps it for each thread
-/// that there was; other systems' allocators give it back by themselves.
-void return_memory() {
-#if defined(__GLIBC__)
-  malloc_trim(0);
-#endif
-}
-
 }  // namespace
 
 Server::Server(Identity own, WorkerSettings settings, WeightSource& weights, Log log)
     : own_(std::move(own)), settings_(settings), weights_(weights), log_(std::move(log)) {}
 
 Server::~Server() { stop(); }
+
+void Server::after_each_master(std::function<void()> does) { after_master_ = std::move(does); }
 
 void Server::say(const std::string& line) {
   const std::scoped_lock lock(log_mutex_);
@@ -164,7 +155,7 @@ void Server::serve_master(Channel& channel, FrameReader& reader, const Accepted&
     session_ = nullptr;
   }
   end_peers();
-  return_memory();
+  if (after_master_) after_master_();
   say(fmt::format("the master is gone: {}", printable(why.message)));
   release();
 }

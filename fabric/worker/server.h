@@ -29,6 +29,9 @@ class Server {
   Server& operator=(const Server&) = delete;
   ~Server();
 
+  /// What to do when a master is gone and the next one not yet served; in one of the server's threads, never
+  /// twice at a time. Before serve().
+  void after_each_master(std::function<void()> does);
   /// Serves what connects there, in threads of its own, until stop().
   void serve(Listener listener);
   /// Serves one connection, in a thread of its own.
@@ -64,6 +67,7 @@ class Server {
   const WorkerSettings settings_;
   WeightSource& weights_;
   const Log log_;
+  std::function<void()> after_master_;
   Mailbox mailbox_{Mailbox::Limits{}};
 
   mutable std::mutex mutex_;
