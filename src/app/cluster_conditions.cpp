@@ -3,18 +3,18 @@
 #include <algorithm>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
 #include "app/cluster_inner.h"
 #include "doctor/network_checks.h"
+#include "engine/pause.h"
 #include "link/interfaces.h"
 
 namespace caravan::app {
+
+using engine::pause_for;
 
 using namespace asio::experimental::awaitable_operators;
 
@@ -26,11 +26,6 @@ constexpr std::chrono::milliseconds kTellPause{1'000};   ///< between two change
 constexpr const char* kAndroidHotspot = "192.168.43.1";  // com.android.tethering's own until Android 10
 constexpr int kUsualPrefix = 24;                         // where the system hides it
 constexpr int kUsualPrefix6 = 64;
-
-asio::awaitable<void> pause_for(std::chrono::milliseconds time) {
-  asio::steady_timer timer(co_await asio::this_coro::executor, time);
-  co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
-}
 
 void add_addresses(cluster::Condition& condition) {
   const auto interfaces = link::interface_addresses();

@@ -5,13 +5,10 @@
 #include <set>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
 #include "app/cluster_inner.h"
@@ -21,8 +18,11 @@
 #include "app/pairing_desk.h"
 #include "app/replica_choice.h"
 #include "base/text.h"
+#include "engine/pause.h"
 
 namespace caravan::app {
+
+using engine::pause_for;
 
 namespace asio = boost::asio;
 using namespace asio::experimental::awaitable_operators;
@@ -32,11 +32,6 @@ namespace {
 constexpr std::chrono::milliseconds kReport{1'000};     ///< between two reports of one's state, at most
 constexpr std::chrono::milliseconds kReportPause{100};  ///< between two changes that are told
 constexpr double kUnmeasuredRoundTrip = 0.005;          ///< seconds, until the first answered ping
-
-asio::awaitable<void> pause_for(std::chrono::milliseconds time) {
-  asio::steady_timer timer(co_await asio::this_coro::executor, time);
-  co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
-}
 
 /// Seconds by device id, as a state report carries them.
 std::map<std::string, double> round_trips_from(const Json& body) {

@@ -3,26 +3,21 @@
 #include <algorithm>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
 #include "app/cluster_inner.h"
+#include "engine/pause.h"
 
 namespace caravan::app {
+
+using engine::pause_for;
 
 using namespace asio::experimental::awaitable_operators;
 
 namespace {
 
 constexpr std::chrono::seconds kCard{20};  ///< between two looks at one's own speed, memory and models
-
-asio::awaitable<void> pause_for(std::chrono::milliseconds time) {
-  asio::steady_timer timer(co_await asio::this_coro::executor, time);
-  co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
-}
 
 }  // namespace
 

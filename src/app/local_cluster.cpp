@@ -5,13 +5,10 @@
 #include <csignal>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
 #include "app/node.h"
@@ -21,9 +18,12 @@
 #include "base/text.h"
 #include "cluster/driver.h"
 #include "engine/change.h"
+#include "engine/pause.h"
 #include "engine/process.h"
 
 namespace caravan::app {
+
+using engine::pause_for;
 
 namespace asio = boost::asio;
 using namespace asio::experimental::awaitable_operators;
@@ -52,11 +52,6 @@ bool port_is_free(asio::any_io_executor executor, std::uint16_t port) {
   probe.set_option(asio::socket_base::reuse_address(true), failure);
   probe.bind({asio::ip::address_v4::loopback(), port}, failure);
   return !failure;
-}
-
-asio::awaitable<void> pause_for(std::chrono::milliseconds time) {
-  asio::steady_timer timer(co_await asio::this_coro::executor, time);
-  co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
 }
 
 }  // namespace

@@ -32,11 +32,7 @@ plan::Plan predicted_here(const model::ModelFacts& model, plan::Plan plan, const
     cluster.devices.push_back(std::move(*profile));
     counts.push_back(share.layer_count);
   }
-  plan::Usage usage;
-  usage.context = plan.context;
-  usage.parallel = plan.parallel;
-  usage.kv = plan.kv;
-  usage.depth = std::min(usage.depth, usage.context);
+  plan::Usage usage = plan::usage_of(plan);
   usage.data_path = plan::DataPath::fabric;
   const plan::Workload work = plan::workload_of(model, usage);
   std::vector<std::size_t> devices(counts.size());

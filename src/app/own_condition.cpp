@@ -2,17 +2,18 @@
 
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include "device/power.h"
 #include "engine/http_client.h"
+#include "engine/pause.h"
 
 namespace caravan::app {
+
+using engine::pause_for;
 
 namespace asio = boost::asio;
 using namespace asio::experimental::awaitable_operators;
@@ -21,11 +22,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kPatience{1500};  // the engine answers between two of its steps
 constexpr std::size_t kMostPage = std::size_t{256} << 10U;
-
-asio::awaitable<void> pause_for(std::chrono::milliseconds time) {
-  asio::steady_timer timer(co_await asio::this_coro::executor, time);
-  co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
-}
 
 asio::awaitable<bool> is_cancelled() {
   const auto state = co_await asio::this_coro::cancellation_state;

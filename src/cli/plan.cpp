@@ -125,14 +125,21 @@ int every_layout(const LocatedFacts& model, const plan::Cluster& cluster, const 
   return 0;
 }
 
-/// Which model to take instead of one that does not fit; empty when none fits or nothing is known of any.
-std::string fitting_model(const plan::Cluster& cluster) {
+/// Which model to take instead of one that does not fit, on the same devices with as much left free; empty
+/// when none fits or nothing is known of any.
+std::string fitting_model(plan::Cluster cluster, const plan::Wishes& wishes) {
   const auto shapes = model::known_shapes();
   if (!shapes) return {};
-  plan::RecommendWishes wishes;
-  wishes.objective = plan::Objective::fit;
-  wishes.most = 1;
-  const auto found = plan::recommend(*shapes, cluster, wishes);
+  std::erase_if(cluster.devices, [&](const plan::DeviceProfile& device) {
+    return std::find(wishes.avoid.begin(), wishes.avoid.end(), device.name) != wishes.avoid.end();
+  });
+  for (plan::DeviceProfile& device : cluster.devices)
+    device.memory.count -= std::min(device.memory.count, wishes.keep_free.count);
+  plan::RecommendWishes as_large;
+  as_large.objective = plan::Objective::fit;
+  as_large.context = wishes.context.value_or(as_large.context);
+  as_large.most = 1;
+  const auto found = plan::recommend(*shapes, cluster, as_large);
   if (!found) return {};
   const plan::Recommendation& best = found->best.front();
   return fmt::format(
@@ -156,7 +163,7 @@ int plan_command(const Arguments& arguments) {
   const auto proposal = plan::propose(model->facts, *cluster, *wishes);
   if (!proposal) {
     Error error = proposal.error();
-    if (error.code == Code::exhausted) error.hint += fitting_model(*cluster);
+    if (error.code == Code::exhausted) error.hint += fitting_model(*cluster, *wishes);
     return print_error(error, arguments.json);
   }
   const auto engine = arguments.explain || arguments.json ? engine_here(arguments.engine) : std::nullopt;

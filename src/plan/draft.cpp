@@ -14,16 +14,6 @@ namespace {
 constexpr double kOften = 0.8;
 constexpr double kSeldom = 0.4;
 
-Usage usage_of(const Plan& plan) {
-  Usage usage;
-  usage.context = plan.context;
-  usage.parallel = plan.parallel;
-  usage.kv = plan.kv;
-  usage.depth = std::min(usage.depth, plan.context);
-  usage.data_path = plan.data_path;
-  return usage;
-}
-
 std::size_t index_of(const Cluster& cluster, const std::string& device) {
   const auto found = std::find_if(cluster.devices.begin(), cluster.devices.end(),
                                   [&](const DeviceProfile& one) { return one.name == device; });
@@ -108,8 +98,7 @@ std::string describe(const DraftOutlook& outlook, const std::string& draft, cons
                                : "it does not pay even when all are";
   return fmt::format(
       "{} guessing {} tokens on {}: {:.1f} tokens/s when 80 % of its guesses are right, {:.1f} when 40 % "
-      "are, "
-      "{:.1f} without; {}. How many are has to be measured, so it is not planned",
+      "are, {:.1f} without; {}. How many are has to be measured, so it is not planned",
       draft, kDraftTokens, master, outlook.often, outlook.seldom, plan.predicted.decode, even);
 }
 

@@ -68,7 +68,7 @@ class Explainer {
         model_(model),
         cluster_(cluster),
         wishes_(wishes),
-        usage_(usage_of(proposal.replicas.front(), wishes.data_path)),
+        usage_(usage_through(proposal.replicas.front(), wishes.data_path)),
         work_(workload_of(model, usage_)),
         planner_(work_, cluster, usage_) {}
 
@@ -149,14 +149,9 @@ class Explainer {
   }
 
  private:
-  static Usage usage_of(const Plan& plan, DataPath data_path) {
-    Usage usage;
-    usage.data_path = data_path;
-    usage.context = plan.context;
-    usage.parallel = plan.parallel;
-    usage.kv = plan.kv;
-    usage.guesses = plan.speculation.is_on();
-    usage.depth = std::min(usage.depth, plan.context);
+  static Usage usage_through(const Plan& plan, DataPath data_path) {
+    Usage usage = usage_of(plan);
+    usage.data_path = data_path;  // what others would go through, where this one is of a single device
     return usage;
   }
 

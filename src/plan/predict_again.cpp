@@ -44,12 +44,7 @@ std::optional<Plan> predict_again(const model::ModelFacts& model, const Cluster&
     layers += static_cast<std::size_t>(share.layer_count);
   }
   if (own.devices.empty() || layers != model.n_layers()) return std::nullopt;
-  Usage usage;
-  usage.context = plan.context;
-  usage.parallel = plan.parallel;
-  usage.kv = plan.kv;
-  usage.depth = std::min(usage.depth, plan.context);
-  usage.data_path = plan.data_path;
+  const Usage usage = usage_of(plan);
   const Workload work = workload_of(model, usage);
   return LayoutPlanner(work, own, usage).predicted(std::move(plan));
 }

@@ -121,8 +121,7 @@ Speculation choose_speculation(const SpeculationQuestion& question) {
   }
   best->reason = fmt::format(
       "{} tokens are guessed when the last {} have occurred before: {:.1f} instead of {:.1f} tokens/s while "
-      "the "
-      "text repeats, nothing lost while it does not; a wrong guess takes as long as {:.1f} tokens",
+      "the text repeats, nothing lost while it does not; a wrong guess takes as long as {:.1f} tokens",
       best->draft, best->lookup, best->repeating, now, now / best->refused);
   return *best;
 }

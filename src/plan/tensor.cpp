@@ -155,8 +155,7 @@ std::string describe(const TensorOutlook& outlook, const Cluster& cluster, const
   }
   return fmt::format(
       "layers are not split within themselves (tensor parallelism): over {} that would give {}, with {} sums "
-      "of "
-      "{:.1f} ms for each token",
+      "of {:.1f} ms for each token",
       join(names, " and "), speeds, outlook.sums, outlook.sum * 1000);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/catalogue.h"
+#include "plan/plan.h"
 #include "plan/speculation.h"
 
 namespace caravan::plan {
@@ -98,6 +99,17 @@ Part head_part(const model::ModelFacts& model) {
 }
 
 }  // namespace
+
+Usage usage_of(const Plan& plan) {
+  Usage usage;
+  usage.context = plan.context;
+  usage.parallel = plan.parallel;
+  usage.kv = plan.kv;
+  usage.depth = std::min(usage.depth, plan.context);
+  usage.data_path = plan.data_path;
+  usage.guesses = plan.speculation.is_on();
+  return usage;
+}
 
 Workload workload_of(const model::ModelFacts& model, const Usage& usage) {
   Workload work;

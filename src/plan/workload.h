@@ -44,6 +44,10 @@ struct Usage {
   bool guesses = false;                ///< keep room for the logits of tokens that are guessed ahead
 };
 
+struct Plan;
+/// As `plan` is used: what its memory and speeds are worked out with.
+Usage usage_of(const Plan& plan);
+
 struct Workload {
   std::string model;
   std::vector<Part> layers;
