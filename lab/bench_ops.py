@@ -24,6 +24,7 @@ MODULE = os.environ.get("CARAVAN_FABRIC_MODULE") or str(ROOT / "build" / "bin" /
 WORKER = os.environ.get("CARAVAN_WORKER") or str(ROOT / "build" / "bin" / "caravan-worker")
 LINE = re.compile(r"^  (\w+)\(.*\): (.*)$")
 MOST_LINES = 20  # of failures that are printed
+BETWEEN = 10  # seconds between two lines of progress
 
 
 def compile_program(args):
@@ -73,6 +74,7 @@ def run_program(program, worker, only):
     environment = {**os.environ, "GGML_BACKEND_PATH": MODULE, "CARAVAN_FABRIC_PLAN": str(worker.plan)}
     done = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
                             errors="replace")
+    told = time.monotonic()
     for raw in done.stdout:
         match = LINE.match(raw.rstrip("\n"))
         if raw.startswith("Failing tests"):
@@ -86,6 +88,9 @@ def run_program(program, worker, only):
         counts[name][kind] += 1
         if kind == "failed":
             failures.append(raw.strip())
+        if time.monotonic() - told > BETWEEN:
+            told = time.monotonic()
+            print(f"{sum(one.total() for one in counts.values())} cases, {len(failures)} failed, now at {name}", flush=True)
     rest = done.stdout.read()
     code = done.wait()
     if code not in (0, 1):

@@ -133,6 +133,18 @@ std::vector<std::string> words_of_node(int pid) {
   return words_to_start_again(line ? *line : "");
 }
 
+std::optional<std::string> take_option(std::vector<std::string>& words, std::string_view option) {
+  for (auto word = words.begin(); word != words.end(); ++word) {
+    const bool is_whole = *word == option && word + 1 != words.end();
+    const bool has_value = word->starts_with(option) && word->substr(option.size()).starts_with('=');
+    if (!is_whole && !has_value) continue;
+    std::string value = is_whole ? *(word + 1) : word->substr(option.size() + 1);
+    words.erase(word, word + (is_whole ? 2 : 1));
+    return value;
+  }
+  return std::nullopt;
+}
+
 Result<Json> start_in_background(const std::vector<std::string>& words) {
   SpawnSpec spec;
   spec.program = fs::read_symlink("/proc/self/exe");

@@ -1,6 +1,7 @@
 // Starts this program once more, in the background, and waits until it says that it is up or why it is not.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,5 +22,7 @@ Result<Json> start_in_background(const std::vector<std::string>& words);
 std::vector<std::string> words_to_start_again(std::string_view command_line);
 /// The same of a process that still runs. Blocks for one small file.
 std::vector<std::string> words_of_node(int pid);
+/// Takes an option with one value out of such words ("--name tab" or "--name=tab") and gives its value back.
+std::optional<std::string> take_option(std::vector<std::string>& words, std::string_view option);
 
 }  // namespace caravan::cli

@@ -23,6 +23,17 @@ TEST(Background, ANodeIsStartedAgainAsItWas) {
       << "an empty word is a word";
 }
 
+TEST(Background, AnOptionIsTakenOutOfTheWords) {
+  std::vector<std::string> words{"up", "--names", "x", "--name", "my tab", "--memory=2G"};
+  EXPECT_EQ(take_option(words, "--name"), "my tab");
+  EXPECT_THAT(words, ElementsAre("up", "--names", "x", "--memory=2G"));
+  EXPECT_EQ(take_option(words, "--memory"), "2G");
+  EXPECT_EQ(take_option(words, "--name"), std::nullopt);
+  EXPECT_THAT(words, ElementsAre("up", "--names", "x"));
+  words.emplace_back("--name");
+  EXPECT_EQ(take_option(words, "--name"), std::nullopt) << "its value is missing";
+}
+
 TEST(Background, WhatIsNoNodesCommandLineStartsAPlainOne) {
   EXPECT_THAT(words_to_start_again(""), ElementsAre("up", "--started-by-up"));
   EXPECT_THAT(words_to_start_again("sh\0-c\0true\0"s), ElementsAre("up", "--started-by-up"));

@@ -30,7 +30,8 @@ constexpr const char* kExamples = R"(Examples:
   caravan join --cluster kitchen        when several devices let others in
   caravan join --no-up                  join only; `caravan up` later
 
-Afterwards this device's node runs in the background; `caravan status` shows the cluster.)";
+Afterwards this device's node runs in the background, with the options that it was up with before, if it was;
+`caravan status` shows the cluster.)";
 
 struct Arguments {
   std::string code;
@@ -103,30 +104,43 @@ Result<app::Joined> join_cluster(const Arguments& arguments, const app::JoinOpti
   return run_interruptible(app::join_by_code(options, std::move(*way.code), std::move(way.peers)));
 }
 
-/// A node that runs would not notice that its cluster is another one. Back come the words that start it
-/// again; none when it was not up.
-Result<std::vector<std::string>> end_running_node(const Arguments& arguments, const fs::path& folder) {
+/// This device's node, when it is up, and the words that start it again.
+struct RunningNode {
+  app::LockHolder holder;
+  std::vector<std::string> words;
+};
+
+Result<std::optional<RunningNode>> running_node(const fs::path& folder) {
   const auto holder = app::lock_holder(folder);
   if (!holder) return holder.error();
-  if (!*holder) return std::vector<std::string>();
+  if (!*holder) return std::optional<RunningNode>();
+  return std::optional(RunningNode{**holder, words_of_node((*holder)->pid)});
+}
+
+/// A node that runs would not notice that its cluster is another one.
+Result<void> end_node_if_up(const Arguments& arguments, const fs::path& folder,
+                            const std::optional<RunningNode>& running) {
+  if (!running) return {};
   say(arguments, "this device is up in a cluster of its own: its node is started anew");
-  std::vector<std::string> words = words_of_node((*holder)->pid);
-  if (auto ended = end_node(folder, **holder); !ended) return ended.error();
-  return words;
+  return end_node(folder, running->holder);
 }
 
 /// What it did before it does again.
-void start_again(const Arguments& arguments, const std::vector<std::string>& words) {
-  if (words.empty()) return;
-  const auto started = start_in_background(words);
+void start_again(const Arguments& arguments, const std::optional<RunningNode>& running) {
+  if (!running) return;
+  const auto started = start_in_background(running->words);
   if (started) return say(arguments, "this device's node is up again, in the background, as it was");
   say(arguments, fmt::format("this device's node, which was ended for this, could not be started again: {}; "
                              "`caravan up -d` starts it",
                              printable(started.error().message)));
 }
 
-int start_node(const Arguments& arguments, const std::string& name, Json& told) {
-  std::vector<std::string> words{"up", "--started-by-up", "--name", name};
+/// As it was started before, when it was: what it may use, and its ports, stay as they were.
+int start_node(const Arguments& arguments, const std::string& name, const std::optional<RunningNode>& running,
+               Json& told) {
+  std::vector<std::string> words = running ? running->words : words_to_start_again("");
+  (void)take_option(words, "--name");
+  words.insert(words.end(), {"--name", name});
   for (const std::string& peer : arguments.peers) words.insert(words.end(), {"--peer", peer});
   const auto started = start_in_background(words);
   if (!started)
@@ -136,26 +150,38 @@ int start_node(const Arguments& arguments, const std::string& name, Json& told) 
   return 0;
 }
 
+/// What its person calls it now, or when its node was started.
+std::string name_of(const Arguments& arguments, const fs::path& folder,
+                    const std::optional<RunningNode>& running) {
+  if (!arguments.name.empty()) return arguments.name;
+  if (running) {
+    std::vector<std::string> words = running->words;
+    if (auto name = take_option(words, "--name")) return *std::move(name);
+  }
+  return default_device_name(app::this_system(folder));
+}
+
 int join_command(const Arguments& arguments) {
   const fs::path folder = this_nodes_folder();
-  app::JoinOptions options{folder, arguments.name};
-  if (options.name.empty()) options.name = default_device_name(app::this_system(folder));
+  const auto running = running_node(folder);
+  if (!running) return print_error(running.error(), arguments.json);
+  const app::JoinOptions options{folder, name_of(arguments, folder, *running)};
   if (const auto checked = check_device_name(options.name); !checked)
     return print_error(checked.error(), arguments.json);
   if (const auto free = app::check_free_to_join(folder); !free)
     return print_error(free.error(), arguments.json);
   auto way = way_from(arguments);
   if (!way) return print_error(way.error(), arguments.json);
-  const auto ended = end_running_node(arguments, folder);
-  if (!ended) return print_error(ended.error(), arguments.json);
+  if (const auto ended = end_node_if_up(arguments, folder, *running); !ended)
+    return print_error(ended.error(), arguments.json);
   const auto joined = join_cluster(arguments, options, std::move(*way));
   if (!joined) {
-    start_again(arguments, *ended);
+    start_again(arguments, *running);
     return print_error(joined.error(), arguments.json);
   }
   Json told{{"cluster", joined->cluster}, {"devices", joined->devices}};
   say(arguments, fmt::format("joined '{}', {} devices", printable(joined->cluster), joined->devices));
-  const int exit_code = arguments.no_up ? 0 : start_node(arguments, options.name, told);
+  const int exit_code = arguments.no_up ? 0 : start_node(arguments, options.name, *running, told);
   if (arguments.json && exit_code == 0) fmt::print("{}\n", dump_json(told));
   return exit_code;
 }
@@ -170,7 +196,8 @@ void add_join(CLI::App& root, const std::function<void(std::function<int()>)>& r
   command->add_option("--peer", arguments->peers, "Address of a device of the cluster: HOST or HOST:PORT")
       ->delimiter(',');
   command->add_option("--cluster", arguments->door, "Name of the device that lets this one in");
-  command->add_option("--name", arguments->name, "Name of this device (default: its model, or host name)");
+  command->add_option("--name", arguments->name,
+                      "Name of this device (default: as it is up, or its model, or host name)");
   command->add_flag("--no-up", arguments->no_up, "Do not start this device's node");
   command->add_flag("--json", arguments->json, "Print one line of JSON");
   command->callback([arguments, run]() { run([arguments]() { return join_command(*arguments); }); });

@@ -124,6 +124,17 @@ class ClusterTest(DevicesTest):
         self.assertNotIn(wrong[20:60], typo.stderr + one.log())
         three.caravan("join", fresh, "--no-up")
 
+    def test_a_device_that_is_up_joins_with_the_options_that_it_has(self):
+        one, two = self.device(1), self.device(2, memory="300M")
+        one.up()
+        two.up("--port", "8081")
+        code = json.loads(one.caravan("invite", "--code", "--json"))["code"]
+        self.assertIn("its node is started anew", two.caravan("join", code))
+        self.wait_linked(one, two)
+        wait_for(lambda: "memory" in one.device("phone-2"), "phone-2's memory to be told", 30)
+        self.assertEqual(one.device("phone-2")["memory"], 300 * 2**20)
+        self.assertEqual(two.device("phone-2")["api"], "http://127.0.0.1:8081")
+
     def test_a_plain_worker_takes_part_and_is_planned_around_when_it_is_gone(self):
         one = self.device(1)
         one.give(self.model)

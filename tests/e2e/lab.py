@@ -37,6 +37,8 @@ shift
 case $device in
 {cases}  *) echo "error: there is no device '$device'" >&2; echo "  fix: devices are 1 to {devices}" >&2; exit 2 ;;
 esac
+# Already there: a second view of the same /sys at the same place is refused.
+[ /proc/self/ns/net -ef /run/netns/{name}-"$device" ] && exec "$@"
 exec nsenter --net=/run/netns/{name}-"$device" unshare --mount sh -c '
   mount -t sysfs lab "$0" && mount --rbind /sys/fs/cgroup "$0/fs/cgroup" && mount --rbind "$0" /sys && exec "$@"' \
   {folder}/sys "$@"

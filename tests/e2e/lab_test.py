@@ -308,8 +308,8 @@ class LabTest(unittest.TestCase):
                               stdin=subprocess.DEVNULL, check=False, env={**os.environ, "CARAVAN_LAB_NET": lab_module.LAB_NET})
 
     def test_run(self):
-        script = 'echo "$LAB_NAME"; on 2 ping -n -c 1 -q 10.77.0.3 >/dev/null && lab vanish 3 && ! on 2 ping -n -c 1 -W 1 -q 10.77.0.3 ' \
-                 ">/dev/null && exit 7"
+        script = 'echo "$LAB_NAME"; on 1 ip link show lab0 >/dev/null && on 2 ping -n -c 1 -q 10.77.0.3 >/dev/null && lab vanish 3 && ' \
+                 "! on 2 ping -n -c 1 -W 1 -q 10.77.0.3 >/dev/null && exit 7"
         result = self.run_command("run", "--devices", "3", "--", "sh", "-c", script)
         self.assertEqual(result.returncode, 7, result.stderr)
         self.assert_nothing_left(result.stdout.split()[0])
