@@ -7,7 +7,7 @@
 namespace caravan::cli {
 namespace {
 
-using std::string_literals::operator""s;
+using namespace std::string_literals;
 using ::testing::ElementsAre;
 
 TEST(Background, ANodeIsStartedAgainAsItWas) {
