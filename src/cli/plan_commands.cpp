@@ -77,7 +77,8 @@ void add_fabric_workers(const plan::Plan& replica, engine::MasterArguments& mast
     worker.arguments = {
         "caravan-worker",           "--listen", place,    "--key-file", "plan.key", "--threads",
         fmt::format("{}", threads), "--store",  "weights"};
-    if (share.rank > 0) worker.arguments.emplace_back("--any-address");
+    // The master's too: what it has computed goes to the next one, over the network.
+    if (replica.shares.size() > 1) worker.arguments.emplace_back("--any-address");
     lines.push_back(std::move(worker));
     stages.push_back({{"name", share.device},
                       {"address", place},

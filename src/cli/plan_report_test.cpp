@@ -76,6 +76,8 @@ TEST(PlanReport, CommandLinesOfTheFabric) {
   ASSERT_EQ(lines->size(), 3U) << "the master's own layers have a worker too";
   EXPECT_THAT(lines->at(0).text(), HasSubstr("caravan-worker --listen 127.0.0.1:50051 --key-file plan.key"));
   EXPECT_THAT(lines->at(1).text(), HasSubstr("--listen tablet:50052"));
+  for (const std::size_t worker : {0U, 1U})
+    EXPECT_THAT(lines->at(worker).text(), HasSubstr("--any-address")) << "each hands on to another device";
   const CommandLine& server = lines->at(2);
   for (const char* piece :
        {"GGML_BACKEND_PATH=./libggml-caravan.so CARAVAN_FABRIC_PLAN=fabric-plan.json llama-server",
