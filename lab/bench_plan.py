@@ -39,8 +39,9 @@ CLUSTERS = {
 # One station's link of the profile bad-wifi, in the emulator's words; and one that costs next to nothing.
 BAD_LINK = {"rate": 39, "delay": 6, "overhead": 0.4, "retry": 0.35}
 FREE_LINK = {"rate": 20000, "delay": 0, "jitter": 0, "overhead": 0.005, "retry": 0, "loss": 0}
-# Shape of the random weights, prompt tokens, generated tokens, answers.
-SHAPES = {"0.5B": ("qwen2.5-0.5b", 200, 32, 2), "1B": ("llama-3.2-1b", 128, 24, 2), "3B": ("llama-3.2-3b", 64, 16, 2)}
+# Shape of the random weights, generated tokens, answers.
+SHAPES = {"0.5B": ("qwen2.5-0.5b", 32, 2), "1B": ("llama-3.2-1b", 24, 2), "3B": ("llama-3.2-3b", 16, 2)}
+PROMPT = 512  # tokens: what predictions are for; of a shorter one less overlaps
 LONG_LOAD = 60  # seconds that the weights would be on the air: above, they are sent over a free link, and load is not measured
 LOAD_LIMIT = 400  # seconds
 CONTEXT = 1024
@@ -293,7 +294,7 @@ def one_case(bench, name, shape, model):
                   "predicted": {method: plan["predicted"] for method, plan in plans.items()}, "measured": {}}
         for method, chosen in layouts.items():
             measure = bench.measure_fabric if method == "fabric" else bench.measure
-            result["measured"][method] = measure(lab, chosen, SHAPES[shape][1:], network)
+            result["measured"][method] = measure(lab, chosen, (PROMPT, *SHAPES[shape][1:]), network)
             print(f"  {method:<8} {summary(result['measured'][method])}", flush=True)
             if method in plans:
                 p = plans[method]["predicted"]

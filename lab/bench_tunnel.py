@@ -20,7 +20,7 @@ from types import SimpleNamespace
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-from bench_plan import SHAPES, Bench, engine_folder, make_model, until_it_listens  # noqa: E402
+from bench_plan import PROMPT, SHAPES, Bench, engine_folder, make_model, until_it_listens  # noqa: E402
 from devices import Device  # noqa: E402
 from harness import BIN, wait_for  # noqa: E402
 from lab import Lab, LabError, check_machine  # noqa: E402
@@ -86,7 +86,7 @@ class TunnelBench:
 
     def ask(self, port):
         """Timings of some answers; the first one, for which caches are cold, does not count."""
-        prompt = SHAPES[self.shape][1]
+        prompt = PROMPT
         api = f"http://127.0.0.1:{port}"
         timings = [self.bench.ask(self.lab, 1, api, number, prompt, GENERATED) for number in range(self.answers + 1)]
         return [{"decode": t["predicted_per_second"], "prompt": t["prompt_per_second"]} for t in timings[1:]]

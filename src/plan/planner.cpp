@@ -173,6 +173,7 @@ Prediction together(const std::vector<Plan>& replicas) {
     all.decode += plan.predicted.decode;
     all.prefill += plan.predicted.prefill;
     all.load = std::max(all.load, plan.predicted.load);
+    all.load_again = std::max(all.load_again, plan.predicted.load_again);
     all.first_token = std::max(all.first_token, plan.predicted.first_token);
   }
   return all;

@@ -162,6 +162,9 @@ TEST(Planner, TheHeadGoesWhereItIsFaster) {
       propose(model, cluster({slow, fast}), {.context = 512, .use = {"slow", "fast"}, .masters = {"fast"}});
   ASSERT_TRUE(on_master.ok()) << on_master.error().message;
   EXPECT_EQ(on_master->replicas[0].head, Head::master);
+  const Prediction& all = on_master->predicted;
+  EXPECT_GT(all.load_again, 0) << "of the replicas together too";
+  EXPECT_EQ(all.load_again, on_master->replicas[0].predicted.load_again);
 }
 
 TEST(Planner, SharesSayWhatEachTakesOfAToken) {
