@@ -86,9 +86,8 @@ class TunnelBench:
 
     def ask(self, port):
         """Timings of some answers; the first one, for which caches are cold, does not count."""
-        prompt = PROMPT
         api = f"http://127.0.0.1:{port}"
-        timings = [self.bench.ask(self.lab, 1, api, number, prompt, GENERATED) for number in range(self.answers + 1)]
+        timings = [self.bench.ask(self.lab, 1, api, number, PROMPT, GENERATED) for number in range(self.answers + 1)]
         return [{"decode": t["predicted_per_second"], "prompt": t["prompt_per_second"]} for t in timings[1:]]
 
     def through_the_tunnel(self):

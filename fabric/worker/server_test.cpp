@@ -1,3 +1,5 @@
+#include <atomic>
+
 #include <gtest/gtest.h>
 
 #include "fabric/worker/test_graphs.h"
@@ -300,6 +302,18 @@ TEST(FabricServer, AMasterThatGoesDuringAGraphIsForgotten) {
   Master next(worker.server);
   const auto welcome = next.greet_as_master();
   EXPECT_TRUE(welcome.ok()) << welcome.error().message;
+}
+
+TEST(FabricServer, AfterEachMasterItDoesWhatItWasAskedTo) {
+  std::atomic<int> times{0};  // outlives the server, which may call a last time while it ends
+  Worker worker;
+  worker.server.after_each_master([&times] { ++times; });
+  for (int masters = 0; masters < 3; ++masters) {
+    Master master(worker.server);
+    ASSERT_TRUE(master.greet_as_master().ok());
+    EXPECT_EQ(times, masters) << "before the next one is served, and not while one is";
+    master.hang_up();
+  }
 }
 
 TEST(FabricServer, APeerThatSaysNothingDoesNotKeepTheWorker) {

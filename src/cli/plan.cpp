@@ -143,8 +143,8 @@ std::string fitting_model(plan::Cluster cluster, const plan::Wishes& wishes) {
   if (!found) return {};
   const plan::Recommendation& best = found->best.front();
   return fmt::format(
-      "; or another model: {} as {} is the most able that fits (`caravan models recommend --for fit`)",
-      best.title, best.quantization);
+      "another model: {} as {} is the most able that fits (`caravan models recommend --for fit`)", best.title,
+      best.quantization);
 }
 
 int plan_command(const Arguments& arguments) {
@@ -163,7 +163,8 @@ int plan_command(const Arguments& arguments) {
   const auto proposal = plan::propose(model->facts, *cluster, *wishes);
   if (!proposal) {
     Error error = proposal.error();
-    if (error.code == Code::exhausted) error.hint += fitting_model(*cluster, *wishes);
+    const std::string other = error.code == Code::exhausted ? fitting_model(*cluster, *wishes) : "";
+    if (!other.empty()) error.hint += (error.hint.empty() ? "" : "; or ") + other;
     return print_error(error, arguments.json);
   }
   const auto engine = arguments.explain || arguments.json ? engine_here(arguments.engine) : std::nullopt;

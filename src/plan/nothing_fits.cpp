@@ -116,15 +116,22 @@ Error nothing_fits(const model::ModelFacts& model, const Cluster& cluster, const
   }
   Bytes missing;
   for (std::size_t l = placed; l < n_layers; ++l) missing += work.layers[l].weights + work.layers[l].kv;
-  const auto more = one_more_device(work, cluster, wishes, usage, missing + work.weights + mebibytes(1024));
+  const Bytes ample = missing + work.weights + wishes.keep_free + mebibytes(1024);
+  const auto more = one_more_device(work, cluster, wishes, usage, ample);
   // Where nobody has room for what a master needs, no layer is placed, though there may be room for most.
   if (placed == 0 && more) missing = *more;
   Bytes offered;
-  for (const DeviceProfile& device : cluster.devices) offered += device.memory;
+  std::size_t offering = 0;
+  for (std::size_t i = 0; i < cluster.devices.size(); ++i) {
+    if (!layout.allowed[i]) continue;
+    ++offering;
+    offered.count +=
+        cluster.devices[i].memory.count - std::min(cluster.devices[i].memory.count, wishes.keep_free.count);
+  }
   const std::string cause = fmt::format(
-      "{} does not fit: {} of {} layers find room at a context of {}, {} are missing ({} device{} offer {})",
-      model.name, placed, n_layers, usage.context, format_bytes(missing), cluster.devices.size(),
-      cluster.devices.size() == 1 ? "" : "s", format_bytes(offered));
+      "{} does not fit: {} of {} layers find room at a context of {}, {} are missing ({} device{} {})",
+      model.name, placed, n_layers, usage.context, format_bytes(missing), offering,
+      offering == 1 ? " offers" : "s offer", format_bytes(offered));
   std::vector<std::string> cures;
   if (const int context = longest_context(model, cluster, wishes, usage); context > 0) {
     cures.push_back(fmt::format("a context of {} would fit", context));

@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/units.h"
 #include "plan/layout.h"
 #include "plan/planner_testing.h"
 
@@ -246,6 +247,17 @@ TEST(Planner, WhatDoesNotFitSaysWhatWould) {
   EXPECT_THAT(proposal.error().message, HasSubstr("of 32 layers find room"));
   EXPECT_THAT(proposal.error().hint, HasSubstr("Q2_K would fit"));
   EXPECT_THAT(proposal.error().hint, HasSubstr("one more device with"));
+}
+
+TEST(Planner, WhatDoesNotFitCountsOnlyWhatMayBeUsed) {
+  const auto model = transformer(32, mebibytes(100), mebibytes(100));
+  const auto proposal =
+      propose(model, cluster({device("a", mebibytes(9000), 5), device("b", mebibytes(6000), 5)}),
+              {.context = 512, .avoid = {"a"}, .keep_free = mebibytes(5000)});
+  ASSERT_FALSE(proposal.ok());
+  EXPECT_THAT(proposal.error().message, HasSubstr("(1 device offers " + format_bytes(mebibytes(1000)) + ")"));
+  EXPECT_THAT(proposal.error().hint, HasSubstr("one more device with"))
+      << "as large as what is kept free asks";
 }
 
 TEST(Planner, ThroughputRunsAReplicaOnEachDeviceThatHoldsTheModel) {

@@ -220,8 +220,10 @@ class PlanTest(CaravanTest):
 
     def test_what_cannot_be_is_refused_with_a_cure(self):
         tiny = {"devices": [{"name": "tiny", "kind": "budget", "memory": "100M"}]}
+        large = {"devices": [{"name": "large", "kind": "budget", "memory": "8G"}]}
         for devices, options, code, cause, cure in [
                 (tiny, [], 1, "layers find room", "one more device with"),
+                (large, ["--keep-free", "8100M"], 1, "(1 device offers 92.0 MiB)", "one more device with"),
                 ({"devices": [{"name": "x", "kind": "fridge", "memory": "1G"}]}, [], 2, "fridge", ""),
                 (tiny, ["--use", "tinny"], 2, "tinny", "tiny"),
                 (tiny, ["--for", "fun"], 2, "--for", "--help")]:
