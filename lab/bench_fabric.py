@@ -23,7 +23,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-from bench_plan import SHAPES, Bench, engine_folder, make_model, sh, until_it_listens  # noqa: E402
+from bench_plan import SHAPES, Bench, engine_folder, make_model, sh  # noqa: E402
+from inside import until_it_listens, until_ready  # noqa: E402
 from harness import BIN  # noqa: E402
 from lab import Lab, LabError, check_machine  # noqa: E402
 
@@ -151,7 +152,7 @@ class FabricBench:
         before, began = self.on_air(), time.monotonic()
         server = self.start(1, [str(self.bench.engine / "llama-server"), "-m", str(self.model), "--host", "127.0.0.1", "--port",
                                 str(API_PORT), *arguments], environment)
-        load = self.bench.until_ready(self.lab, 1, self.api(), server, began)
+        load = until_ready(self.lab, 1, self.api(), server, began)
         if load is None:
             raise LabError("llama-server does not get ready: " + (self.folder / "llama-server-1.log").read_text(errors="replace")[-400:],
                            "start its command line by hand")

@@ -22,6 +22,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from lab import Lab, LabError, check_machine  # noqa: E402
+from inside import call, until_it_listens, until_ready  # noqa: E402
 
 # Name, network, cores of each device, its budget as a part of the model's size (None: each could hold all of it), and the
 # device that has a bad link (0: none). By hand the first device is the master; the budgets bind the planner only, nothing
@@ -43,19 +44,9 @@ FREE_LINK = {"rate": 20000, "delay": 0, "jitter": 0, "overhead": 0.005, "retry":
 SHAPES = {"0.5B": ("qwen2.5-0.5b", 32, 2), "1B": ("llama-3.2-1b", 24, 2), "3B": ("llama-3.2-3b", 16, 2)}
 PROMPT = 512  # tokens: what predictions are for; of a shorter one less overlaps
 LONG_LOAD = 60  # seconds that the weights would be on the air: above, they are sent over a free link, and load is not measured
-LOAD_LIMIT = 400  # seconds
 CONTEXT = 1024
 PROGRAMS = ROOT / "build" / "bin"
 PATHS = {"caravan": "rpc", "fabric": "fabric"}  # methods that are planned
-CALL = """
-import sys, urllib.request
-url, body, timeout = sys.argv[1:]
-request = urllib.request.Request(url, body.encode() or None, {"Content-Type": "application/json"})
-try:
-    print(urllib.request.urlopen(request, timeout=float(timeout)).read().decode())
-except OSError:
-    pass
-"""
 
 
 def sh(argv, **options):
@@ -75,22 +66,6 @@ def make_model(shape, folder, vocabularies, quant="q4_k_m", layers=0):
         sh([str(ROOT / "build" / "release" / "lab" / "lab_random_model"), "--shape", shape, "--quant", quant, "--layers", str(layers),
             "--vocab", str(vocabularies), "--out", str(path)])
     return path
-
-
-# Waits until a port is listened at, in the kernel's table: a connection would count as the RPC server's one client.
-LISTENS = """
-import sys, time
-end = time.monotonic() + 20
-while not any(line.split()[1].endswith(":%04X" % int(sys.argv[1])) and line.split()[3] == "0A"
-              for table in ("tcp", "tcp6") for line in open("/proc/net/" + table).readlines()[1:]):
-    if time.monotonic() > end:
-        sys.exit("nobody listens at port " + sys.argv[1])
-    time.sleep(0.02)
-"""
-
-
-def until_it_listens(lab, device, port):
-    lab.run(device, [sys.executable, "-c", LISTENS, str(port)], timeout=30)
 
 
 class Bench:
@@ -226,7 +201,7 @@ class Bench:
                 server = lab.popen(layout["master"], arguments, stdout=log, stderr=subprocess.STDOUT, env=environment)
                 started.append(server)
             api = f"http://{lab.address(layout['master'])}:8080"
-            load = self.until_ready(lab, layout["master"], api, server, began)
+            load = until_ready(lab, layout["master"], api, server, began)
             if load is None:
                 return {"failed": (self.folder / "server.log").read_text(errors="replace")[-300:]}
             network(False)
@@ -242,18 +217,6 @@ class Bench:
                 except subprocess.TimeoutExpired:
                     process.kill()
 
-    @staticmethod
-    def call(lab, device, url, body=None, timeout=300):
-        """An HTTP call from inside a device; its body, or nothing."""
-        return lab.run(device, [sys.executable, "-c", CALL, url, json.dumps(body) if body else "", str(timeout)], timeout=timeout + 10).stdout
-
-    def until_ready(self, lab, device, api, server, began):
-        while time.monotonic() - began < LOAD_LIMIT and server.poll() is None:
-            if '"ok"' in self.call(lab, device, f"{api}/health", timeout=5):
-                return time.monotonic() - began
-            time.sleep(0.25)
-        return None
-
     def ask_all(self, lab, device, api, asked):
         prompt, generated, answers = asked
         return [self.ask(lab, device, api, n, prompt, generated) for n in range(answers)]
@@ -261,7 +224,7 @@ class Bench:
     def ask(self, lab, device, api, number, prompt, generated):
         tokens = [(7 * i + 13 * number) % 1000 + 300 for i in range(prompt)]
         body = {"prompt": tokens, "n_predict": generated, "ignore_eos": True, "cache_prompt": False, "temperature": 0}
-        return json.loads(self.call(lab, device, f"{api}/completion", body))["timings"]
+        return json.loads(call(lab, device, f"{api}/completion", body))["timings"]
 
 
 def one_case(bench, name, shape, model):
@@ -304,7 +267,7 @@ def one_case(bench, name, shape, model):
 
 
 def seconds(load):
-    return "-" if load is None else f"{load:.0f}"
+    return "-" if load is None else f"{load:.1f}"
 
 
 def summary(measured):

@@ -16,7 +16,8 @@ import statistics
 import subprocess
 import sys
 
-from bench_plan import PROGRAMS, ROOT, SHAPES, Bench, engine_folder, make_model, until_it_listens
+from bench_plan import PROGRAMS, ROOT, SHAPES, Bench, engine_folder, make_model
+from inside import until_it_listens
 from lab import Lab, LabError, check_machine
 
 # Name, network, cores of each device, whether memory forces a split.

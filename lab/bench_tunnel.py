@@ -20,7 +20,8 @@ from types import SimpleNamespace
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-from bench_plan import PROMPT, SHAPES, Bench, engine_folder, make_model, until_it_listens  # noqa: E402
+from bench_plan import PROMPT, SHAPES, Bench, engine_folder, make_model  # noqa: E402
+from inside import until_it_listens, until_ready  # noqa: E402
 from devices import Device  # noqa: E402
 from harness import BIN, wait_for  # noqa: E402
 from lab import Lab, LabError, check_machine  # noqa: E402
@@ -112,7 +113,7 @@ class TunnelBench:
         try:
             until_it_listens(self.lab, 2, PORT)
             started.append(self.lab.popen(1, master, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-            load = self.bench.until_ready(self.lab, 1, f"http://127.0.0.1:{PORT + 1}", started[1], began)
+            load = until_ready(self.lab, 1, f"http://127.0.0.1:{PORT + 1}", started[1], began)
             if load is None:
                 raise LabError("llama-server does not get ready without the tunnel", "start its command line by hand")
             return {"load_seconds": load, "answers": self.ask(PORT + 1)}

@@ -125,6 +125,9 @@ std::uint32_t ask_ahead(StageDevice& device, const ggml_cgraph& graph) {
   std::uint32_t last = 0;
   for (int i = 0; i < graph.n_nodes; ++i) {
     const auto& node = *graph.nodes[i];
+    // What is not computed this time is not read: a part of a prompt without logits carries along the
+    // sampling.
+    if ((node.flags & GGML_TENSOR_FLAG_COMPUTE) == 0) continue;
     if (node.name[0] == '\0' || !is_result(node) || !device.ahead.knows(node.name)) continue;
     const auto region = region_of(node, 0, ggml_nbytes(&node));
     if (!region || region->size == 0) continue;

@@ -250,6 +250,21 @@ TEST_F(DeviceTest, WhatStaysInMemoryIsNotReadAhead) {
   }
 }
 
+TEST_F(DeviceTest, WhatIsNotComputedIsNotReadAhead) {
+  auto* const sum = sum_at(128, tensor_at(0, 0), tensor_at(0, 64), "result");
+  auto* const graph = graph_of(sum, 7);
+  std::array<float, 4> back{};
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
+  ggml_backend_tensor_get(sum, back.data(), 0, 16);
+  sum->flags &= ~GGML_TENSOR_FLAG_COMPUTE;  // as sampling behind a part of a prompt that has no logits
+  told(0);
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
+  EXPECT_THAT(told(0), ElementsAre(Type::run)) << "nobody waits for it: the next part goes on meanwhile";
+  sum->flags |= GGML_TENSOR_FLAG_COMPUTE;
+  EXPECT_EQ(ggml_backend_graph_compute(backends_[0], graph), GGML_STATUS_SUCCESS);
+  EXPECT_THAT(told(0), ElementsAre(Type::run, Type::get));
+}
+
 TEST_F(DeviceTest, WhatWasReadOnceIsReadAheadAndItsLossFailsTheGraph) {
   auto* const sum = sum_at(128, tensor_at(0, 0), tensor_at(0, 64), "result");
   auto* const graph = graph_of(sum, 5);

@@ -70,6 +70,13 @@ Check check_of(ggml_op op) {
   return found != kChecks.end() ? found->check : nullptr;
 }
 
+/// Where all values are added: the engine samples behind a part of a prompt that has no logits that way. A
+/// circular one would divide by the source's size.
+bool is_all_padding(const ggml_tensor& node) {
+  constexpr std::size_t kCircular = 8;
+  return node.op == GGML_OP_PAD && node.op_params[kCircular] == 0;
+}
+
 }  // namespace
 
 bool is_view_only(ggml_op op) {
@@ -86,7 +93,8 @@ const char* why_not(const ggml_tensor& node) {
   for (const ggml_tensor* source : node.src) {
     if (source == nullptr) continue;
     if (ggml_nrows(source) > INT_MAX) return "has a source of too many rows";
-    if (ggml_is_empty(source) && !ggml_is_empty(&node)) return "has a source without values";
+    if (ggml_is_empty(source) && !ggml_is_empty(&node) && !is_all_padding(node))
+      return "has a source without values";
   }
   return check(node);
 }

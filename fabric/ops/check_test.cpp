@@ -76,6 +76,7 @@ TEST_F(Ops, WhatModelsAreMadeOfIsTaken) {
       ggml_cumsum(c(), x),
       ggml_argmax(c(), x),
       ggml_pad(c(), x, 3, 2, 1, 0),
+      ggml_pad(c(), f32(64, 0), 0, 1, 0, 0),
       ggml_arange(c(), 0, 5, 1),
       ggml_add(c(), f32(64, 0), f32(64, 0)),
       ggml_mul_mat(c(), make(GGML_TYPE_Q4_0, 64, 8), f32(64, 0)),
@@ -135,6 +136,7 @@ TEST_F(Ops, ParametersThatCannotBeAreSeen) {
   expect_refused(rope(), [](ggml_tensor& t) { t.op_params[15] = INT32_MAX - 1; });
   expect_refused(rope(), [](ggml_tensor& t) { t.op_params[2] = GGML_ROPE_TYPE_MROPE; });
   expect_refused(ggml_silu(c(), f32(4)), [](ggml_tensor& t) { t.op_params[0] = GGML_UNARY_OP_COUNT; });
+  expect_refused(ggml_pad(c(), f32(64, 0), 0, 1, 0, 0), [](ggml_tensor& t) { t.op_params[8] = 1; });
   expect_refused(ggml_swiglu(c(), f32(4)), [](ggml_tensor& t) { t.op_params[0] = -1; });
   expect_refused(ggml_argsort(c(), f32(4), GGML_SORT_ORDER_ASC), [](ggml_tensor& t) { t.op_params[0] = 2; });
   expect_refused(ggml_concat(c(), f32(4), f32(4), 0), [](ggml_tensor& t) { t.op_params[0] = 4; });

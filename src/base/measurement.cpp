@@ -12,15 +12,18 @@ constexpr int kMaxThreads = 4096;
 constexpr int kMaxColumns = 1 << 20;
 constexpr double kMaxRate = 1e18;
 
-constexpr std::array<std::pair<Quantity, std::string_view>, 6> kQuantities{
+constexpr std::array<std::pair<Quantity, std::string_view>, 7> kQuantities{
     {{Quantity::memory, "memory"},
      {Quantity::decode, "decode"},
      {Quantity::prefill, "prefill"},
      {Quantity::attention, "attention"},
      {Quantity::small_op, "small_op"},
-     {Quantity::elements, "elements"}}};
+     {Quantity::elements, "elements"},
+     {Quantity::store, "store"}}};
 
-bool has_weights(Quantity quantity) { return quantity == Quantity::decode || quantity == Quantity::prefill; }
+bool has_weights(Quantity quantity) {
+  return quantity == Quantity::decode || quantity == Quantity::prefill || quantity == Quantity::store;
+}
 
 void check(Fields& fields, const Measurement& measurement) {
   if (measurement.type.size() > kMaxNameLength) fields.fail("type", "is too long");

@@ -20,6 +20,7 @@ enum class Quantity {
   attention,  ///< keys and values in f16 times `columns` queries: multiply-adds
   small_op,   ///< the operations between the matrices, for one column: operations
   elements,   ///< the same for many columns: numbers written
+  store,      ///< weights put into memory in their layout, by one thread: bytes of weights
 };
 
 std::string_view name_of(Quantity quantity);

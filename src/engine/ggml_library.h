@@ -25,7 +25,7 @@ namespace caravan::engine {
   APPLY(backend_tensor_set) APPLY(build_forward_expand) APPLY(flash_attn_ext) APPLY(free) \
   APPLY(gallocr_alloc_graph) APPLY(gallocr_free) APPLY(gallocr_new) APPLY(graph_overhead_custom) \
   APPLY(init) APPLY(log_set) APPLY(mul) APPLY(mul_mat) APPLY(nbytes) APPLY(new_graph_custom) \
-  APPLY(new_tensor_1d) APPLY(new_tensor_2d) APPLY(new_tensor_3d) APPLY(quantize_chunk) APPLY(reshape_2d) \
+  APPLY(new_tensor_1d) APPLY(new_tensor_2d) APPLY(new_tensor_3d) APPLY(permute) APPLY(quantize_chunk) APPLY(reshape_2d) \
   APPLY(reshape_3d) APPLY(rms_norm) APPLY(rope_ext) APPLY(row_size) APPLY(swiglu_split) \
   APPLY(tensor_overhead) APPLY(threadpool_params_default) APPLY(type_name) APPLY(version)
 // clang-format on

@@ -16,9 +16,11 @@ constexpr std::int64_t kMatrixRows = 2048;
 constexpr std::int64_t kStripRows = 64;
 constexpr std::int64_t kWidth = 1024;
 constexpr std::int64_t kHeadSize = 64;
-constexpr std::int64_t kHeads = 16;
-constexpr std::int64_t kKeyHeads = 4;
+constexpr std::int64_t kHeads = 32;
+constexpr std::int64_t kKeyHeads = 8;
 constexpr std::int64_t kContext = 1024;  ///< tokens that one query looks back at
+constexpr std::size_t kCaches =
+    8;  ///< of as many layers: what one has read is out of the caches at the next token
 constexpr float kNormEpsilon = 1e-5F;
 
 constexpr std::size_t kMaxNodes = 1024;
@@ -153,8 +155,8 @@ Result<Weights> Weights::make(KernelBackend& backend, ggml_type type, ggml_backe
   const std::size_t row = call.row_size(type, kMatrixColumns);
   const std::size_t bytes = row * static_cast<std::size_t>(kMatrixRows);
   const std::size_t count = std::clamp<std::size_t>(pool.count / bytes, 1, kMaxNodes / 2);
-  Weights weights{
-      Tensors(call, count), {}, Bytes{bytes * count}, call.type_name(type), std::string(kPlainLayout)};
+  Weights weights{Tensors(call, count),      {}, Bytes{bytes * count}, call.type_name(type),
+                  std::string(kPlainLayout), {}};
   for (std::size_t i = 0; i < count; ++i) {
     weights.matrices.push_back(
         call.new_tensor_2d(weights.tensors.context(), type, kMatrixColumns, kMatrixRows));
@@ -169,8 +171,16 @@ Result<Weights> Weights::make(KernelBackend& backend, ggml_type type, ggml_backe
   std::vector<char> matrix;
   for (std::int64_t rows = 0; rows < kMatrixRows; rows += kStripRows)
     matrix.insert(matrix.end(), strip.begin(), strip.end());
-  for (ggml_tensor* tensor : weights.matrices)
-    call.backend_tensor_set(tensor, matrix.data(), 0, matrix.size());
+  const PassTiming timing = time_once([&] {
+    for (ggml_tensor* tensor : weights.matrices)
+      call.backend_tensor_set(tensor, matrix.data(), 0, matrix.size());
+  });
+  weights.stored.quantity = Quantity::store;
+  weights.stored.type = weights.type;
+  weights.stored.layout = weights.layout;
+  weights.stored.touched = weights.total;
+  weights.stored.rate = static_cast<double>(weights.total.count) / timing.seconds;
+  weights.stored.share = timing.share;
   return weights;
 }
 
@@ -224,17 +234,21 @@ Result<Measurement> measure_attention(KernelBackend& backend, const Setting& set
   const GgmlFunctions& call = backend.call();
   const std::int64_t queries = setting.columns;
   const std::int64_t context = queries == 1 ? kContext : queries;
-  Tensors inputs(call, 4);
+  const std::size_t layers = queries == 1 ? kCaches : 1;
+  Tensors inputs(call, 2 + 2 * kCaches);
   ggml_tensor* query = call.new_tensor_3d(inputs.context(), GGML_TYPE_F32, kHeadSize, queries, kHeads);
-  ggml_tensor* key = call.new_tensor_3d(inputs.context(), GGML_TYPE_F16, kHeadSize, context, kKeyHeads);
-  ggml_tensor* value = call.new_tensor_3d(inputs.context(), GGML_TYPE_F16, kHeadSize, context, kKeyHeads);
+  // As the engine keeps them: all heads of a token side by side, keys and values in turns.
+  std::vector<ggml_tensor*> cache;
+  for (std::size_t i = 0; i < 2 * layers; ++i) {
+    cache.push_back(call.new_tensor_3d(inputs.context(), GGML_TYPE_F16, kHeadSize, kKeyHeads, context));
+  }
   ggml_tensor* mask = call.new_tensor_2d(inputs.context(), GGML_TYPE_F16, context, queries);
   if (auto allocated = inputs.allocate(backend.plain_buffers()); !allocated) return allocated.error();
   set_floats(call, query);
   constexpr std::uint16_t kMinusInfinity = 0xFC00;  // of IEEE 754's binary16
   constexpr std::uint16_t kOneHalf = 0x3800;
   const std::vector<std::uint16_t> half(static_cast<std::size_t>(context * kHeadSize * kKeyHeads), kOneHalf);
-  for (ggml_tensor* tensor : {key, value})
+  for (ggml_tensor* tensor : cache)
     call.backend_tensor_set(tensor, half.data(), 0, half.size() * sizeof(std::uint16_t));
   std::vector<std::uint16_t> seen(static_cast<std::size_t>(context * queries), 0);
   for (std::int64_t row = 0; queries > 1 && row < queries; ++row) {
@@ -244,11 +258,16 @@ Result<Measurement> measure_attention(KernelBackend& backend, const Setting& set
   call.backend_tensor_set(mask, seen.data(), 0, seen.size() * sizeof(std::uint16_t));
 
   Graph graph(call);
-  graph.add(call.flash_attn_ext(graph.context(), query, key, value, mask, 0.125F, 0, 0));
-  const double pairs = static_cast<double>(queries == 1 ? context : queries * (queries + 1) / 2);
+  for (std::size_t i = 0; i < layers; ++i) {
+    ggml_tensor* key = call.permute(graph.context(), cache[2 * i], 0, 2, 1, 3);
+    ggml_tensor* value = call.permute(graph.context(), cache[2 * i + 1], 0, 2, 1, 3);
+    graph.add(call.flash_attn_ext(graph.context(), query, key, value, mask, 0.125F, 0, 0));
+  }
+  const double pairs =
+      static_cast<double>(layers) * static_cast<double>(queries == 1 ? context : queries * (queries + 1) / 2);
   Measurement measurement;
   measurement.quantity = Quantity::attention;
-  measurement.touched = Bytes{2 * half.size() * sizeof(std::uint16_t)};
+  measurement.touched = Bytes{cache.size() * half.size() * sizeof(std::uint16_t)};
   return time_graph(backend, graph, setting, pairs * 2 * static_cast<double>(kHeadSize * kHeads),
                     measurement);
 }

@@ -60,6 +60,7 @@ struct Weights {
   Bytes total;
   std::string type;    ///< "q4_K"
   std::string layout;  ///< kPlainLayout or the name of the buffer type
+  Measurement stored;  ///< how fast they got there: what loading a model takes besides reading the file
 
   /// 2048 x 2048 each, together about `pool`, in buffers of that type.
   static Result<Weights> make(KernelBackend& backend, ggml_type type, ggml_backend_buffer_type_t buffers,

@@ -64,4 +64,14 @@ Result<PassTiming> time_passes(int threads, std::chrono::duration<double> slice,
   return timing;
 }
 
+PassTiming time_once(const std::function<void()>& pass) {
+  const Clocks begun;
+  pass();
+  const Clocks done;
+  PassTiming timing{std::max(done.thread - begun.thread, kShortestPass), 1};
+  const double could_have = done.wall - begun.wall;
+  if (could_have > 0) timing.share = std::clamp((done.thread - begun.thread) / could_have, 0.0, 1.0);
+  return timing;
+}
+
 }  // namespace caravan::engine

@@ -25,4 +25,8 @@ double typical_pass(std::vector<double> seconds);
 Result<PassTiming> time_passes(int threads, std::chrono::duration<double> slice,
                                const std::function<Result<void>()>& pass);
 
+/// One pass by one thread, by the processor time that it got: what a second one would not show, as memory
+/// that is used for the first time. Blocks.
+PassTiming time_once(const std::function<void()>& pass);
+
 }  // namespace caravan::engine

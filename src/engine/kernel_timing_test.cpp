@@ -47,5 +47,14 @@ TEST(KernelTiming, EndsWithTheFirstError) {
   EXPECT_EQ(runs, 3);
 }
 
+TEST(KernelTiming, OnceIsOnce) {
+  int runs = 0;
+  const PassTiming timing = time_once([&] { ++runs; });
+  EXPECT_EQ(runs, 1);
+  EXPECT_GT(timing.seconds, 0);
+  EXPECT_GE(timing.share, 0);
+  EXPECT_LE(timing.share, 1);
+}
+
 }  // namespace
 }  // namespace caravan::engine

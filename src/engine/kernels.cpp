@@ -93,6 +93,7 @@ class Schedule {
     }
     const auto weights = Weights::make(backend_, type, buffers, task_.pool);
     if (!weights) return weights.error();
+    on_line_(weights->stored);
     for (const int threads : task_.threads) {
       if (auto done = tell(measure_weights(backend_, *weights, setting(threads, 1))); !done)
         return done.error();

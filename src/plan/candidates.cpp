@@ -68,6 +68,7 @@ Carrier LayoutPlanner::rpc_carrier(std::size_t master, std::size_t device, Head 
     carrier.entry = hop(master, device, work_.width, usage_.parallel) +
                     share * hop(master, device, work_.width, kUsualMicroBatch);
   }
+  if (is_master) carrier.entry += sampling_seconds(work_.vocabulary, usage_.parallel);
   if (head == Head::master && is_master) carrier.entry += own.head_decode;
   if (head == Head::master) return carrier;
   carrier.tail_cost = own.head_decode;

@@ -120,6 +120,7 @@ void read_kernels(Fields& fields, DeviceSpeed& device) {
     kernel.decode_repacked = positive(speed, "decode_repacked", kernel.decode);
     kernel.prefill = positive(speed, "prefill", 0);
     kernel.prefill_repacked = positive(speed, "prefill_repacked", kernel.prefill);
+    kernel.store_repacked = positive(speed, "store_repacked", 0);
     if (!bits_of(type)) speed.fail("decode", "is of a type that ggml does not have");
     if (!speed.ok()) return fields.fail(speed.error());
     device.kernels[type] = kernel;
@@ -132,6 +133,7 @@ void read_rates(Fields& fields, DeviceSpeed& device) {
   device.attention = positive(fields, "attention", device.attention);
   device.attention_prefill = positive(fields, "attention_prefill", device.attention_prefill);
   device.elements = positive(fields, "elements", device.elements);
+  device.store = positive(fields, "store", device.store);
 }
 
 void read_other_threads(Fields& fields, DeviceProfile& device) {
@@ -237,11 +239,13 @@ void slow_down(DeviceSpeed& speed, double factor) {
     kernel.decode_repacked /= factor;
     kernel.prefill /= factor;
     kernel.prefill_repacked /= factor;
+    kernel.store_repacked /= factor;
   }
   speed.node_seconds *= factor;
   speed.attention /= factor;
   speed.attention_prefill /= factor;
   speed.elements /= factor;
+  speed.store /= factor;
 }
 
 bool is_as_fast(const DeviceProfile& a, const DeviceProfile& b) {
@@ -315,14 +319,16 @@ Json speed_json(const DeviceSpeed& device) {
     kernels[type] = {{"decode", speed.decode},
                      {"decode_repacked", speed.decode_repacked},
                      {"prefill", speed.prefill},
-                     {"prefill_repacked", speed.prefill_repacked}};
+                     {"prefill_repacked", speed.prefill_repacked},
+                     {"store_repacked", speed.store_repacked}};
   }
   return {{"threads", device.threads},
           {"kernels", std::move(kernels)},
           {"node_seconds", device.node_seconds},
           {"attention", device.attention},
           {"attention_prefill", device.attention_prefill},
-          {"elements", device.elements}};
+          {"elements", device.elements},
+          {"store", device.store}};
 }
 
 }  // namespace

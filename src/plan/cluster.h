@@ -28,6 +28,8 @@ struct KernelSpeed {
   double decode_repacked = 0;   ///< bytes/s; equal to `decode` where the CPU has no repacked form
   double prefill = 0;           ///< multiply-adds/s
   double prefill_repacked = 0;  ///< multiply-adds/s
+  double store_repacked =
+      0;  ///< bytes/s that are put into that layout by one thread; 0: as DeviceSpeed::store
 
   bool operator==(const KernelSpeed&) const = default;
 };
@@ -42,6 +44,7 @@ struct DeviceSpeed {
   double attention = 0;          ///< multiply-adds/s of one query with keys and values
   double attention_prefill = 0;  ///< the same of many queries
   double elements = 0;           ///< numbers/s that the operations between the matrices write
+  double store = 0;  ///< bytes/s of weights put into memory as they are by one thread; 0: not known
 
   bool operator==(const DeviceSpeed&) const = default;
 };

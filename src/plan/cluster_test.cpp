@@ -35,7 +35,7 @@ TEST(DevicesFile, KindsAndProfilesAreEnough) {
 TEST(DevicesFile, WhatIsWrittenIsReadAgain) {
   const auto one =
       read(R"({"devices": [{"name": "a", "memory": "1G", "threads": 2, "node_seconds": 2e-6, "attention": 3e9,
-                             "kernels": {"q4_k": {"decode": 5e9, "prefill": 1e10}}},
+                             "store": 3e9, "kernels": {"q4_k": {"decode": 5e9, "prefill": 1e10, "store_repacked": 2e9}}},
                             {"name": "b", "kind": "laptop", "memory": "8G"}],
                              "links": [{"from": "a", "to": "b", "reachable": false}]})");
   ASSERT_TRUE(one.ok()) << one.error().message;
@@ -44,6 +44,8 @@ TEST(DevicesFile, WhatIsWrittenIsReadAgain) {
   EXPECT_EQ(to_json(*one), to_json(*two));
   EXPECT_EQ(two->devices[0].kernels.at("q4_k").decode_repacked, 5e9)
       << "as the plain layout, when nothing else is said";
+  EXPECT_EQ(two->devices[0].store, 3e9);
+  EXPECT_EQ(two->devices[0].kernels.at("q4_k").store_repacked, 2e9);
   EXPECT_FALSE(two->link(two->devices[0], two->devices[1]));
 }
 
@@ -157,6 +159,28 @@ TEST(Profile, AQuotaSlowsDownOneThreadOnly) {
   EXPECT_DOUBLE_EQ(two->kernels.at("q4_k").decode, 5e9) << "timed by the clock: the quota is in it already";
   speed.cpu_quota = 3;
   EXPECT_DOUBLE_EQ(profile_from("phone", {}, speed, 1)->kernels.at("q4_k").decode, 5e9);
+}
+
+TEST(Profile, OneThreadLoadsHoweverManyCompute) {
+  device::Speed speed;
+  speed.measurements = {measured(Quantity::decode, "q4_K", "plain", 1, 5e9),
+                        measured(Quantity::prefill, "q4_K", "plain", 512, 2e10),
+                        measured(Quantity::store, "q4_K", "plain", 1, 6e9),
+                        measured(Quantity::store, "q6_K", "plain", 1, 2e9),
+                        measured(Quantity::store, "q4_K", "CPU_REPACK", 1, 1e9)};
+  for (Measurement& each : speed.measurements) {
+    if (each.quantity == Quantity::store) each.threads = 1;
+  }
+  const auto two = profile_from("phone", {}, speed, 2);
+  ASSERT_TRUE(two.ok()) << two.error().message;
+  EXPECT_DOUBLE_EQ(two->store, 3e9) << "what copying as much of each takes";
+  EXPECT_DOUBLE_EQ(two->kernels.at("q4_k").store_repacked, 1e9);
+  EXPECT_FALSE(two->kernels.contains("q6_k")) << "nothing says how fast it multiplies";
+  speed.cpu_quota = 0.5;
+  const auto half = profile_from("phone", {}, speed, 2);
+  EXPECT_DOUBLE_EQ(half->store, 1.5e9) << "timed by the processor's time";
+  EXPECT_DOUBLE_EQ(half->kernels.at("q4_k").store_repacked, 0.5e9);
+  EXPECT_DOUBLE_EQ(half->kernels.at("q4_k").decode, 5e9);
 }
 
 TEST(Profile, ATypeThatWasNotMeasuredIsNotTakenForRepacked) {

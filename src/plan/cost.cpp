@@ -11,15 +11,18 @@ constexpr double kRoundTripsAStep = 2;
 constexpr double kStepOverhead = 0.001;
 /// Assumed: candidates made and sorted on the master, for each entry of the vocabulary.
 constexpr double kSamplingOfEntry = 7e-9;
-/// Of a start whose weights are everywhere, besides reading them; and SHA-256 with one thread
-/// (docs/decisions/0014).
-constexpr double kFabricStart = 0.4;
-constexpr double kHashing = 1.2e9;
+/// Fits (docs/planner.md): what a start takes besides weights, as so many bytes stored, since both are the
+/// processor's work; SHA-256 with one thread, as a part of storing (docs/decisions/0014).
+constexpr double kStartAsStored = 1e9;
+constexpr double kHashingOfStoring = 0.4;
+/// The same where storing was not measured.
+constexpr double kUsualStart = 0.4;
+constexpr double kUsualHashing = 1.2e9;
 constexpr double kBytesOfFloat = 4;
-/// Weights go tensor by tensor, each waited for: less than a stream could carry.
-constexpr double kLoadEfficiency = 0.85;
-/// Bytes/s where nothing was measured: read, repacked and run once by llama-server, with one thread and a
-/// file in the page cache 200 to 330 MB/s (docs/planner.md).
+/// Weights go tensor by tensor: less than a stream could carry. RPC waits for each.
+constexpr double kLoadEfficiency = 0.93;
+constexpr double kRpcLoadEfficiency = 0.9;
+/// Bytes/s where neither disk nor storing was measured: read, repacked and run once by llama-server.
 constexpr double kUsualDisk = 250e6;
 constexpr double kLeastRate = 1.0;  ///< a rate of 0 in a devices file must not divide
 
@@ -79,16 +82,39 @@ double sampling_seconds(double vocabulary, int sequences) {
   return kSamplingOfEntry * vocabulary * sequences;
 }
 
-double send_seconds(const Link& link, Bytes weights) {
-  return per(static_cast<double>(weights.count), link.bandwidth * kLoadEfficiency);
+double send_seconds(const Link& link, Bytes weights, DataPath path) {
+  const double efficiency = path == DataPath::rpc ? kRpcLoadEfficiency : kLoadEfficiency;
+  return per(static_cast<double>(weights.count), link.bandwidth * efficiency);
 }
 
 double read_seconds(const DeviceProfile& device, Bytes weights) {
-  return static_cast<double>(weights.count) / (device.disk > 0 ? device.disk : kUsualDisk);
+  const double usual = device.store > 0 ? device.store : kUsualDisk;
+  return per(static_cast<double>(weights.count), device.disk > 0 ? device.disk : usual);
 }
 
-double fabric_start_seconds() { return kFabricStart; }
-double hash_seconds(Bytes weights) { return static_cast<double>(weights.count) / kHashing; }
+double store_seconds(const DeviceSpeed& device, const Part& part, WeightLayout layout) {
+  if (device.store <= 0) return 0;  // reading counts it
+  double seconds = 0;
+  double active = 0;
+  for (const TypedWeights& weights : part.active) {
+    const double special = speed_for(device, weights.type).store_repacked;
+    const bool repacks = layout == WeightLayout::repacked && special > 0;
+    seconds += per(weights.bytes, repacks ? special : device.store);
+    active += weights.bytes;
+  }
+  // Of experts all are stored.
+  const auto all = static_cast<double>(part.weights.count);
+  return active > 0 ? seconds * all / active : per(all, device.store);
+}
+
+double hash_seconds(const DeviceSpeed& device, Bytes weights) {
+  const double rate = device.store > 0 ? device.store * kHashingOfStoring : kUsualHashing;
+  return per(static_cast<double>(weights.count), rate);
+}
+
+double start_seconds(const DeviceSpeed& device) {
+  return device.store > 0 ? per(kStartAsStored, device.store) : kUsualStart;
+}
 
 Bytes process_overhead(const Workload& work, const ProcessRole& role) {
   const bool is_rpc = role.data_path == DataPath::rpc;

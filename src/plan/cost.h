@@ -32,12 +32,15 @@ double hand_on_work(const Link& link, double floats, int tokens);
 /// fabric samples in its graph instead.
 double sampling_seconds(double vocabulary, int sequences);
 
-/// For weights that are sent to a worker over `link`, or read from the master's own disk.
-double send_seconds(const Link& link, Bytes weights);
+/// For weights that are sent to a worker over `link`.
+double send_seconds(const Link& link, Bytes weights, DataPath path);
+/// Read from a device's own disk, or from what the system keeps of it in memory; put into memory in a layout;
+/// compared with what they should be (the fabric). One thread does it.
 double read_seconds(const DeviceProfile& device, Bytes weights);
-/// In the fabric: until the programs run and have found each other; for hashing a model, once.
-double fabric_start_seconds();
-double hash_seconds(Bytes weights);
+double store_seconds(const DeviceSpeed& device, const Part& part, WeightLayout layout);
+double hash_seconds(const DeviceSpeed& device, Bytes weights);
+/// Until the engine's programs run.
+double start_seconds(const DeviceSpeed& device);
 
 /// Besides weights and KV cache, in a device's processes of the engine: themselves and their compute buffers.
 /// `has_layers` counts in the fabric only, where the master's own layers have a process of their own.

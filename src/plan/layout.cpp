@@ -60,7 +60,9 @@ LayoutPlanner::DeviceCosts LayoutPlanner::costs_of(const DeviceSpeed& speed,
     costs.decode.push_back(decode_seconds(speed, *kind, layout, usage_.parallel));
     costs.prefill.push_back(prefill_seconds(speed, *kind, layout, kUsualMicroBatch));
     costs.small_prefill.push_back(prefill_seconds(speed, *kind, layout, kOverlappingMicroBatch));
+    costs.store.push_back(store_seconds(speed, *kind, layout));
   }
+  costs.head_store = store_seconds(speed, work_.head, layout);
   costs.head_decode = decode_seconds(speed, work_.head, layout, usage_.parallel);
   // Of a prompt only the last token's logits are computed.
   costs.head_prefill = decode_seconds(speed, work_.head, layout, 1);
@@ -215,8 +217,13 @@ Plan LayoutPlanner::plan_of(const std::vector<std::size_t>& devices, const std::
 
 Prediction LayoutPlanner::predict(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
                                   Head head) const {
-  return goes_through_fabric(devices) ? predict_fabric(devices, counts, head)
-                                      : predict_rpc(devices, counts, head);
+  const bool is_fabric = goes_through_fabric(devices);
+  Prediction predicted =
+      is_fabric ? predict_fabric(devices, counts, head) : predict_rpc(devices, counts, head);
+  const Load load = is_fabric ? load_fabric(devices, counts, head) : load_rpc(devices, counts, head);
+  predicted.load = load.first;
+  predicted.load_again = load.again;
+  return predicted;
 }
 
 }  // namespace caravan::plan

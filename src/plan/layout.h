@@ -61,8 +61,10 @@ class LayoutPlanner {
     std::vector<double> decode;          ///< of each kind of layer
     std::vector<double> prefill;         ///< of one micro-batch of the usual size
     std::vector<double> small_prefill;   ///< of one that overlaps
+    std::vector<double> store;           ///< into memory, when it is loaded
     double head_decode = 0;
     double head_prefill = 0;
+    double head_store = 0;
   };
   /// Devices, master first, with a way to price them.
   struct Candidate {
@@ -102,6 +104,13 @@ class LayoutPlanner {
                          Head head) const;
   Prediction predict_fabric(const std::vector<std::size_t>& devices, const std::vector<int>& counts,
                             Head head) const;
+  /// Seconds until it answers: the first time, and when weights are where they are needed.
+  struct Load {
+    double first = 0;
+    double again = 0;
+  };
+  Load load_rpc(const std::vector<std::size_t>& devices, const std::vector<int>& counts, Head head) const;
+  Load load_fabric(const std::vector<std::size_t>& devices, const std::vector<int>& counts, Head head) const;
   void predict_shares(const std::vector<std::size_t>& devices, Plan& plan) const;
 
   const Workload& work_;

@@ -35,8 +35,7 @@ double LayoutPlanner::step_seconds(const std::vector<std::size_t>& devices, cons
       step += hop(master, devices[k], has_head ? work_.vocabulary : work_.width, all);
     }
   }
-  // Alone and with RPC choosing one token is in nothing that was measured; of several it counts.
-  if (!is_fabric) return step + sampling_seconds(work_.vocabulary, all - usage_.parallel);
+  if (!is_fabric) return step + sampling_seconds(work_.vocabulary, all);
   if (head == Head::master) step += sampling_seconds(work_.vocabulary, all);
   return step + hand_on_seconds(*link(master, devices.back()), head == Head::master ? work_.width : 1, all);
 }
@@ -67,25 +66,16 @@ Prediction LayoutPlanner::predict_rpc(const std::vector<std::size_t>& devices, c
   double batch_slowest = 0;
   std::size_t layer = 0;
   for (std::size_t k = 0; k < devices.size(); ++k) {
-    const DeviceProfile& device = cluster_.devices[devices[k]];
     const bool is_last = k + 1 == devices.size();
     const bool has_head = k == 0 ? head == Head::master : head == Head::last_worker && is_last;
     const DeviceCosts& own = costs(devices[k], k == 0 ? WeightLayout::repacked : WeightLayout::plain);
     double stage = 0;
-    Bytes weights;
     for (int n = 0; n < counts[k]; ++n, ++layer) {
       const std::size_t kind = kind_of_layer_[layer];
       stage += micro == kUsualMicroBatch ? own.prefill[kind] : own.small_prefill[kind];
-      weights += work_.layers[layer].weights;
     }
     if (has_head) predicted.first_token += own.head_prefill;
-    if (k > 0) {
-      stage += hop(devices[0], devices[k], has_head ? 0 : work_.width, micro);
-      if (has_head) weights += work_.head.weights;
-      predicted.load += send_seconds(*link(devices[0], devices[k]), weights);
-    } else {
-      predicted.load += read_seconds(device, work_.weights);
-    }
+    if (k > 0) stage += hop(devices[0], devices[k], has_head ? 0 : work_.width, micro);
     batch_sum += stage;
     batch_slowest = std::max(batch_slowest, stage);
   }
@@ -96,7 +86,6 @@ Prediction LayoutPlanner::predict_rpc(const std::vector<std::size_t>& devices, c
   predicted.first_token += prompt;
   predicted.prefill = kReferencePrompt / prompt;
   predicted.decode = usage_.parallel / step_seconds(devices, counts, head, 1);
-  predicted.load_again = predicted.load;
   return predicted;
 }
 
@@ -109,29 +98,19 @@ Prediction LayoutPlanner::predict_fabric(const std::vector<std::size_t>& devices
   const Link back = *link(master, last);
   double fill = 0;
   double slowest = 0;
-  double reading = 0;
-  double sending = 0;
   std::size_t layer = 0;
   for (std::size_t k = 0; k < devices.size(); ++k) {
     const DeviceCosts& own = costs(devices[k], WeightLayout::repacked);
     double stage = 0;
-    Bytes weights;
-    for (int n = 0; n < counts[k]; ++n, ++layer) {
-      stage += own.small_prefill[kind_of_layer_[layer]];
-      weights += work_.layers[layer].weights;
-    }
+    for (int n = 0; n < counts[k]; ++n, ++layer) stage += own.small_prefill[kind_of_layer_[layer]];
     fill += stage;
     if (k > 0) {
       const double hop = hand_on(master, devices[k - 1], devices[k], 0).cost;
       predicted.air += hop - back.handling;  // every way has the same
       fill += way_seconds(master, devices[k - 1], devices[k], kOverlappingMicroBatch);
       stage += hand_on(master, devices[k - 1], devices[k], 0).load;
-      if (k + 1 == devices.size() && head == Head::last_worker) weights += work_.head.weights;
-      sending += send_seconds(*link(master, devices[k]), weights);
     }
     slowest = std::max(slowest, stage);
-    if (k == 0 && head == Head::master) weights += work_.head.weights;
-    reading = std::max(reading, read_seconds(cluster_.devices[devices[k]], weights));
   }
   const double floats = head == Head::master ? work_.width : 1;
   const DeviceCosts& at_head = costs(head == Head::master ? master : last, WeightLayout::repacked);
@@ -142,8 +121,6 @@ Prediction LayoutPlanner::predict_fabric(const std::vector<std::size_t>& devices
   predicted.first_token = prompt + at_head.head_prefill;
   predicted.prefill = kReferencePrompt / prompt;
   predicted.decode = usage_.parallel / step_seconds(devices, counts, head, 1);
-  predicted.load_again = fabric_start_seconds() + reading;
-  predicted.load = predicted.load_again + hash_seconds(work_.weights) + sending;
   return predicted;
 }
 

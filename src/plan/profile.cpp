@@ -19,6 +19,28 @@ struct BestColumns {
   }
 };
 
+double granted_to_one(const device::Speed& speed) {
+  return speed.cpu_quota ? std::min(1.0, *speed.cpu_quota) : 1.0;
+}
+
+/// One thread loads, however many compute. Without a special layout all types take the same, since they are
+/// copied: the mean is kept.
+void take_stored(const device::Speed& speed, DeviceSpeed& profile) {
+  double plain_seconds = 0;
+  int plain_count = 0;
+  for (const Measurement& measurement : speed.measurements) {
+    if (measurement.quantity != Quantity::store) continue;
+    const double rate = measurement.rate * granted_to_one(speed);
+    if (measurement.plain()) {
+      plain_seconds += 1 / rate;
+      ++plain_count;
+    } else {
+      profile.kernels[model::lower_case(measurement.type)].store_repacked = rate;
+    }
+  }
+  if (plain_count > 0) profile.store = plain_count / plain_seconds;
+}
+
 Result<DeviceSpeed> speed_at(const device::Speed& speed, int threads) {
   DeviceSpeed profile;
   profile.threads = threads;
@@ -26,9 +48,10 @@ Result<DeviceSpeed> speed_at(const device::Speed& speed, int threads) {
   BestColumns attention;
   BestColumns elements;
   // One thread is timed by the processor time that it got; several by the clock, which has the quota in it.
-  const double granted = speed.cpu_quota && threads == 1 ? std::min(1.0, *speed.cpu_quota) : 1.0;
+  const double granted = threads == 1 ? granted_to_one(speed) : 1.0;
+  take_stored(speed, profile);
   for (const Measurement& measurement : speed.measurements) {
-    if (measurement.threads != threads) continue;
+    if (measurement.threads != threads || measurement.quantity == Quantity::store) continue;
     const double rate = measurement.rate * granted;
     const bool plain = measurement.plain();
     const std::string type = model::lower_case(measurement.type);
