@@ -41,7 +41,7 @@ CLUSTERS = {
 BAD_LINK = {"rate": 39, "delay": 6, "overhead": 0.4, "retry": 0.35}
 FREE_LINK = {"rate": 20000, "delay": 0, "jitter": 0, "overhead": 0.005, "retry": 0, "loss": 0}
 # Shape of the random weights, generated tokens, answers.
-SHAPES = {"0.5B": ("qwen2.5-0.5b", 32, 2), "1B": ("llama-3.2-1b", 24, 2), "3B": ("llama-3.2-3b", 16, 2)}
+SHAPES = {"0.5B": ("qwen2.5-0.5b", 32, 2), "1B": ("llama-3.2-1b", 24, 2), "3B": ("llama-3.2-3b", 16, 1)}
 PROMPT = 512  # tokens: what predictions are for; of a shorter one less overlaps
 LONG_LOAD = 60  # seconds that the weights would be on the air: above, they are sent over a free link, and load is not measured
 CONTEXT = 1024

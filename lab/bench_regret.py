@@ -208,9 +208,9 @@ def table(results, what):
     return "\n".join(lines) + "\n"
 
 
-def keep(results, what):
+def keep(results, what, model):
     """After each cluster: what was measured stays when the rest is interrupted."""
-    stem = ROOT / "lab" / "results" / f"regret-{datetime.date.today().isoformat()}"
+    stem = ROOT / "lab" / "results" / f"regret-{model}-{datetime.date.today().isoformat()}"
     pathlib.Path(f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
     pathlib.Path(f"{stem}.md").write_text(table(results, what))
 
@@ -249,7 +249,7 @@ def main():
                     bench.stop_workers()
                 results.append(cluster.result(name))
             if arguments.keep:
-                keep(results, what)
+                keep(results, what, model.stem)
     except LabError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1

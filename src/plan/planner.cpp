@@ -17,6 +17,9 @@ constexpr int kLeastContext = 256;
 constexpr int kUsualThroughputSequences = 8;
 /// Among more devices, replicas beside each other are worked out with the likeliest masters.
 constexpr std::size_t kAllMasters = 16;
+/// Room for guessed tokens' logits may make a layout slower by so much; among more devices it is always kept.
+constexpr double kRoomMayCost = 1.03;
+constexpr std::size_t kRoomIsWeighed = 16;
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -179,15 +182,37 @@ Prediction together(const std::vector<Plan>& replicas) {
   return all;
 }
 
+std::optional<Proposal> proposal_for(const model::ModelFacts& model, const Cluster& cluster,
+                                     const Wishes& wishes, const Usage& usage) {
+  Proposal proposal;
+  proposal.replicas = replicas_for(model, cluster, wishes, usage);
+  if (proposal.replicas.empty()) return std::nullopt;
+  proposal.predicted = together(proposal.replicas);
+  return proposal;
+}
+
+/// Whether room for guessing is worth a layout that is slower while nothing is guessed.
+bool is_worth_its_room(const Proposal& with, const Proposal& without, Objective objective) {
+  const auto price = [&](const Prediction& predicted) {
+    return 1 / predicted.decode + (objective == Objective::throughput ? 0 : 1 / predicted.prefill);
+  };
+  const bool guesses = std::any_of(with.replicas.begin(), with.replicas.end(),
+                                   [](const Plan& plan) { return plan.speculation.is_on(); });
+  return price(with.predicted) <= price(without.predicted) * (guesses ? kRoomMayCost : 1 + 1e-9);
+}
+
 /// For the first of `tries` that fits.
 std::optional<Proposal> first_fitting(const model::ModelFacts& model, const Cluster& cluster,
                                       const Wishes& wishes, const std::vector<Usage>& tries) {
   for (const Usage& usage : tries) {
-    Proposal proposal;
-    proposal.replicas = replicas_for(model, cluster, wishes, usage);
-    if (proposal.replicas.empty()) continue;
-    proposal.predicted = together(proposal.replicas);
-    return proposal;
+    auto proposal = proposal_for(model, cluster, wishes, usage);
+    if (!proposal) continue;
+    if (!usage.guesses || cluster.devices.size() > kRoomIsWeighed) return proposal;
+    Usage bare = usage;
+    bare.guesses = false;
+    auto without = proposal_for(model, cluster, wishes, bare);
+    const bool worth = !without || is_worth_its_room(*proposal, *without, wishes.objective);
+    return worth ? std::move(proposal) : std::move(without);
   }
   return std::nullopt;
 }

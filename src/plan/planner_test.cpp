@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "plan/layout.h"
 #include "plan/planner_testing.h"
+#include "plan/speculation.h"
 
 namespace caravan::plan {
 namespace {
@@ -148,6 +149,24 @@ TEST(Planner, PromptsOverlapInTheFabric) {
   EXPECT_GT(halves.prefill, 1.2 * planner.predict({0, 1}, {20, 4}, Head::master).prefill)
       << "the slowest stage sets the pace";
   EXPECT_LT(halves.load_again, halves.load / 3) << "nothing is sent again";
+}
+
+TEST(Planner, RoomForGuessingDoesNotForceASplit) {
+  const auto model = transformer(12, mebibytes(20), mebibytes(40));
+  const auto fast = [](Bytes memory) { return device("fast", memory, 8); };
+  const auto slow = device("slow", mebibytes(4000), 2);
+  Wishes wishes;
+  wishes.context = 512;
+  Wishes silent = wishes;
+  silent.speculation = SpeculationWish::none;
+  const auto roomy = propose(model, cluster({fast(mebibytes(4000)), slow}), silent);
+  ASSERT_TRUE(roomy.ok() && roomy->replicas[0].shares.size() == 1);
+  const Bytes least = roomy->replicas[0].shares[0].total();
+  ASSERT_GT(memory_of_guesses(32000, 1).count, mebibytes(1).count);
+  const auto tight = propose(model, cluster({fast(least + mebibytes(1)), slow}), wishes);
+  ASSERT_TRUE(tight.ok()) << tight.error().message;
+  EXPECT_THAT(names_of(tight->replicas[0]), testing::ElementsAre("fast"));
+  EXPECT_FALSE(tight->replicas[0].speculation.is_on());
 }
 
 TEST(Planner, TheHeadGoesWhereItIsFaster) {
